@@ -1,0 +1,84 @@
+"""What the dispatcher is told. Every event carries the time at which it happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policies.nouns import Job
+
+
+@dataclass(frozen=True, slots=True)
+class JobArrived:
+    """A gateway asks for a place.
+
+    `again` marks a job that was accepted before (its engine or the dispatcher died): it keeps its
+    arrival_s and so its place in the line, and the bound on waiting jobs does not apply to it.
+    `lost_engine` names the engine on which it was lost: if the job still counts as running there,
+    it goes back to waiting. Any other repetition of a known job changes nothing.
+    """
+
+    now_s: float
+    job: Job
+    again: bool = False
+    lost_engine: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobFinished:
+    """A picture is done; its place is free."""
+
+    now_s: float
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailed:
+    """A job ended without a picture by its own fault (a NaN, a bad input); it is not retried."""
+
+    now_s: float
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobCancelled:
+    """The client hung up, whether the job waits or runs."""
+
+    now_s: float
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineUp:
+    """An engine has come up, or come up anew, with exactly these jobs running.
+
+    Sent once per start of an engine or of the dispatcher, not as a heartbeat: a job that counted
+    as running there and is not named in `running` was lost and waits again.
+    """
+
+    now_s: float
+    engine_id: str
+    places: int
+    variants: frozenset[str]
+    running: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.places < 1:
+            raise ValueError(f"engine {self.engine_id}: places {self.places} must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDown:
+    """An engine is gone; whatever ran there waits again in order of arrival."""
+
+    now_s: float
+    engine_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time has passed: deadlines may have, and the controller may come back up."""
+
+    now_s: float
+
+
+Event = JobArrived | JobFinished | JobFailed | JobCancelled | EngineUp | EngineDown | Ticked
