@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from policies.commands import AnnounceRung, Command, ExpireJob, RejectJob, StartJob
 from policies.controllers import Controller
@@ -83,6 +83,13 @@ class _Running:
     service: Service | None
 
 
+class _Grant(NamedTuple):
+    job: Job
+    seq: int
+    engine_id: str
+    service: Service
+
+
 class Dispatcher:
     """Drives admission, order, routing and the rung. Not thread-safe; one driver owns it.
 
@@ -144,16 +151,8 @@ class Dispatcher:
         )
 
     def load(self) -> Load:
-        """The snapshot that the controller sees now."""
-        free = sum(engine.free for engine in self._engines.values())
-        return Load(
-            now_s=self._now_s,
-            waiting=max(0, len(self._line) - free),
-            running=len(self._running),
-            engines=len(self._engines),
-            places=sum(engine.places for engine in self._engines.values()),
-            arrival_rate_per_s=self._arrivals.per_second(self._now_s),
-        )
+        """The snapshot that the controller last saw, but for what has changed since."""
+        return self._load(len(self._line))
 
     def engines(self) -> tuple[EngineView, ...]:
         """The engines that are up."""
@@ -194,11 +193,10 @@ class Dispatcher:
         self._expire(commands)
         self._apply(event, commands)
         self._expire(commands)
-        seen = self._control(commands)
-        self._grant(commands)
-        if self.load().waiting != seen:
-            # Places that host none of the wanted variants stayed free: the line is longer.
-            self._control(commands)
+        grants = self._plan_grants()
+        if self._control(len(self._line) - len(grants), commands):
+            grants = self._plan_grants()
+        self._grant(grants, commands)
         return tuple(commands)
 
     def _apply(self, event: Event, commands: list[Command]) -> None:
@@ -299,47 +297,54 @@ class Dispatcher:
             self._expired += 1
             commands.append(ExpireJob(job.job_id))
 
-    def _control(self, commands: list[Command]) -> int:
-        """Let the controller decide and announce the rung; return the depth that it saw."""
-        load = self.load()
-        self._state = self._controller.decide(load, self._state)
+    def _load(self, waiting: int) -> Load:
+        return Load(
+            now_s=self._now_s,
+            waiting=waiting,
+            running=len(self._running),
+            engines=len(self._engines),
+            places=sum(engine.places for engine in self._engines.values()),
+            arrival_rate_per_s=self._arrivals.per_second(self._now_s),
+        )
+
+    def _control(self, waiting: int, commands: list[Command]) -> bool:
+        """Let the controller decide on this depth and announce; True if the rung changed."""
+        before = self._state.rung
+        self._state = self._controller.decide(self._load(waiting), self._state)
         if self._in_flight:
             for engine_id, engine in self._engines.items():
                 if engine.announced_rung != self._state.rung:
                     engine.announced_rung = self._state.rung
                     commands.append(AnnounceRung(engine_id, self._state.rung))
-        return load.waiting
+        return self._state.rung != before
 
-    def _grant(self, commands: list[Command]) -> None:
-        free = sum(engine.free for engine in self._engines.values())
-        if free == 0 or not self._line:
-            return
+    def _plan_grants(self) -> list[_Grant]:
+        """Who would start where at the current rung, first come first served."""
+        free = {name: e.free for name, e in sorted(self._engines.items()) if e.free > 0}
+        if not free or not self._line:
+            return []
         hosted = frozenset().union(*(engine.variants for engine in self._engines.values()))
-        granted: list[str] = []
+        grants: list[_Grant] = []
         for job, seq in self._line:
-            if free == 0:
-                break
             service = service_for(job, self._ladder, self._state.rung, hosted)
-            engine_id = self._route(service.variant)
-            if engine_id is None:
+            hosts = [e for e in free if service.variant in self._engines[e].variants]
+            if not hosts:
                 continue  # its variant's places are taken; others need not wait behind it
+            engine_id = max(hosts, key=free.__getitem__)  # the first by name among equals
+            grants.append(_Grant(job, seq, engine_id, service))
+            free[engine_id] -= 1
+            if free[engine_id] == 0:
+                del free[engine_id]
+            if not free:
+                break
+        return grants
+
+    def _grant(self, grants: list[_Grant], commands: list[Command]) -> None:
+        for job, seq, engine_id, service in grants:
+            self._line.remove(job.job_id)
             self._engines[engine_id].running[job.job_id] = None
             self._running[job.job_id] = _Running(job, seq, engine_id, service)
-            granted.append(job.job_id)
             commands.append(StartJob(job.job_id, engine_id, service))
-            free -= 1
-        for job_id in granted:
-            self._line.remove(job_id)
-
-    def _route(self, variant: str) -> str | None:
-        """The engine with most free places that hosts the variant; ties by name."""
-        best: str | None = None
-        best_free = 0
-        for engine_id in sorted(self._engines):
-            engine = self._engines[engine_id]
-            if engine.free > best_free and variant in engine.variants:
-                best, best_free = engine_id, engine.free
-        return best
 
     def _retry_after_s(self) -> float:
         """How long the present line takes to drain at the recent pace, within bounds."""

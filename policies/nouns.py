@@ -217,8 +217,8 @@ class Job:
 class Load:
     """The snapshot that a controller sees.
 
-    `waiting` counts the jobs that still wait once the free places are taken: the depth that the
-    next job to start leaves behind. `places` is the total over all engines that are up.
+    `waiting` counts the jobs that wait once every place that can be granted is: the depth that a
+    starting job leaves behind. `places` is the total over all engines that are up.
     """
 
     now_s: float

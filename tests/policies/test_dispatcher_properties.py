@@ -1,0 +1,263 @@
+"""Whatever happens in whatever order, the dispatcher's invariants hold."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from policies import (
+    AnnounceRung,
+    Command,
+    Dispatcher,
+    EngineDown,
+    EngineUp,
+    Event,
+    ExpireJob,
+    Hysteresis,
+    Job,
+    JobArrived,
+    JobCancelled,
+    JobFailed,
+    JobFinished,
+    Ladder,
+    RejectJob,
+    Rung,
+    StartJob,
+    Ticked,
+    service_for,
+)
+
+LADDER = Ladder(
+    (
+        Rung("full", 25, "high"),
+        Rung("full", 15, "high"),
+        Rung("full", 10, "medium"),
+        Rung("small", 15, "low"),
+        Rung("turbo", 4, "low", replannable=False),
+    )
+)
+ALL = frozenset(LADDER.variants)
+POOLS = (ALL, frozenset({"full"}), frozenset({"small", "turbo"}))
+MAX_WAITING = 6
+ENGINES = ("e1", "e2", "e3")
+
+picks = st.integers(0, 10_000)
+
+
+class DispatcherMachine(RuleBasedStateMachine):
+    """Drives a dispatcher and keeps a plain model beside it: which job is where."""
+
+    pools: tuple[frozenset[str], ...] = POOLS
+
+    def __init__(self) -> None:
+        super().__init__()
+        controller = Hysteresis((2, 3, 4, 5), (0, 1, 2, 3))
+        self.dispatcher = Dispatcher(LADDER, controller, MAX_WAITING, in_flight=True)
+        self.now_s = 0.0
+        self.jobs: dict[str, Job] = {}
+        self.order: dict[str, int] = {}
+        self.waiting: set[str] = set()
+        self.running: dict[str, str] = {}
+        self.gone: set[str] = set()
+        self.expired: set[str] = set()
+        self.engines: dict[str, tuple[int, frozenset[str]]] = {}
+        self.announced: dict[str, int] = {}
+
+    # -- helpers --------------------------------------------------------------------------------
+
+    def tell(self, event: Event) -> tuple[Command, ...]:
+        commands = self.dispatcher.handle(event)
+        starts: list[str] = []
+        for command in commands:
+            match command:
+                case StartJob():
+                    self._check_start(command)
+                    starts.append(command.job_id)
+                case ExpireJob(job_id=job_id):
+                    deadline_s = self.jobs[job_id].deadline_s
+                    assert deadline_s is not None
+                    assert deadline_s <= self.now_s
+                    self.waiting.remove(job_id)
+                    self.expired.add(job_id)
+                case RejectJob(job_id=job_id):
+                    self.waiting.discard(job_id)
+                    self.gone.add(job_id)
+                case AnnounceRung(engine_id=engine_id, rung=rung):
+                    assert self.announced[engine_id] != rung
+                    self.announced[engine_id] = rung
+        keys = [(self.jobs[j].arrival_s, self.order[j]) for j in starts]
+        assert keys == sorted(keys), "jobs started out of their order of arrival"
+        return commands
+
+    def _check_start(self, command: StartJob) -> None:
+        job = self.jobs[command.job_id]
+        assert command.job_id in self.waiting
+        assert job.deadline_s is None or job.deadline_s > self.now_s
+        places, variants = self.engines[command.engine_id]
+        assert command.service.variant in variants
+        if job.fixed:
+            assert (command.service.variant, command.service.steps) == (
+                job.variant or "full",
+                job.steps,
+            )
+        else:
+            assert command.service.rung <= job.floor
+        self.waiting.remove(command.job_id)
+        self.running[command.job_id] = command.engine_id
+        occupied = sum(engine == command.engine_id for engine in self.running.values())
+        assert occupied <= places
+
+    def some(self, among: dict[str, str] | set[str], pick: int) -> str:
+        names = sorted(among)
+        return names[pick % len(names)]
+
+    # -- rules ----------------------------------------------------------------------------------
+
+    @rule(
+        quality=st.sampled_from(["auto", "low", "medium", "high"]),
+        steps=st.none() | st.integers(1, 40),
+        variant=st.sampled_from([None, None, None, "full", "small", "turbo"]),
+        fixed=st.booleans(),
+        patience_s=st.none() | st.floats(0.0, 4.0),
+    )
+    def arrive(
+        self,
+        quality: str,
+        steps: int | None,
+        variant: str | None,
+        fixed: bool,
+        patience_s: float | None,
+    ) -> None:
+        name = f"job{len(self.jobs)}"
+        fixed = fixed and steps is not None
+        floor = LADDER.last if fixed else LADDER.floor_for(quality)
+        deadline_s = None if patience_s is None else self.now_s + patience_s
+        job = Job(name, self.now_s, floor, variant, steps, fixed, deadline_s)
+        full = len(self.waiting) >= MAX_WAITING
+        self.jobs[name] = job
+        self.order[name] = len(self.order)
+        self.waiting.add(name)
+        commands = self.tell(JobArrived(self.now_s, job))
+        rejected = [c.reason for c in commands if isinstance(c, RejectJob)]
+        if rejected == ["queue_full"]:
+            assert full
+        assert len(self.waiting) <= max(MAX_WAITING, len(self.waiting - {name}))
+
+    @precondition(lambda self: self.running)
+    @rule(pick=picks, ending=st.sampled_from([JobFinished, JobFailed, JobCancelled]))
+    def end(
+        self, pick: int, ending: type[JobFinished] | type[JobFailed] | type[JobCancelled]
+    ) -> None:
+        name = self.some(self.running, pick)
+        del self.running[name]
+        self.gone.add(name)
+        self.tell(ending(self.now_s, name))
+        counts = self.dispatcher.counts()
+        self.tell(ending(self.now_s, name))
+        assert self.dispatcher.counts() == counts
+
+    @precondition(lambda self: self.waiting)
+    @rule(pick=picks)
+    def hang_up(self, pick: int) -> None:
+        name = self.some(self.waiting, pick)
+        self.waiting.remove(name)
+        self.gone.add(name)
+        self.tell(JobCancelled(self.now_s, name))
+
+    @precondition(lambda self: self.waiting or self.running)
+    @rule(pick=picks, lost=st.booleans())
+    def ask_again(self, pick: int, lost: bool) -> None:
+        name = self.some(self.waiting | set(self.running), pick)
+        engine_id = self.running.get(name) if lost else None
+        if engine_id is not None:
+            del self.running[name]
+            self.waiting.add(name)
+        counts = self.dispatcher.counts()
+        self.tell(
+            JobArrived(self.now_s, self.jobs[name], again=True, lost_engine=engine_id or "nobody")
+        )
+        assert self.dispatcher.counts().admitted == counts.admitted
+
+    @rule(pick=picks, places=st.integers(1, 4), pool=picks)
+    def engine_up(self, pick: int, places: int, pool: int) -> None:
+        engine_id = ENGINES[pick % len(ENGINES)]
+        self._lose(engine_id)
+        self.engines[engine_id] = (places, self.pools[pool % len(self.pools)])
+        self.announced[engine_id] = 0
+        self.tell(EngineUp(self.now_s, engine_id, *self.engines[engine_id]))
+
+    @rule(pick=picks)
+    def engine_down(self, pick: int) -> None:
+        engine_id = ENGINES[pick % len(ENGINES)]
+        self._lose(engine_id)
+        self.tell(EngineDown(self.now_s, engine_id))
+
+    def _lose(self, engine_id: str) -> None:
+        self.engines.pop(engine_id, None)
+        self.announced.pop(engine_id, None)
+        for name in [n for n, e in self.running.items() if e == engine_id]:
+            del self.running[name]
+            self.waiting.add(name)
+
+    @rule(passing_s=st.floats(0.0, 3.0))
+    def time_passes(self, passing_s: float) -> None:
+        self.now_s += passing_s
+        self.tell(Ticked(self.now_s))
+
+    # -- invariants -----------------------------------------------------------------------------
+
+    @invariant()
+    def the_counts_are_conserved_and_exact(self) -> None:
+        c = self.dispatcher.counts()
+        assert c.admitted == (
+            c.finished + c.cancelled + c.failed + c.expired + c.waiting + c.running
+        )
+        assert c.admitted + c.rejected == len(self.jobs)
+        assert c.expired == len(self.expired)
+
+    @invariant()
+    def no_job_is_lost(self) -> None:
+        assert {job.job_id for job in self.dispatcher.waiting_jobs()} == self.waiting
+        seen = {j: e.engine_id for e in self.dispatcher.engines() for j in e.running}
+        assert seen == self.running
+
+    @invariant()
+    def the_line_stands_in_order_of_arrival(self) -> None:
+        line = [(j.arrival_s, self.order[j.job_id]) for j in self.dispatcher.waiting_jobs()]
+        assert line == sorted(line)
+
+    @invariant()
+    def nobody_waits_for_a_place_that_is_free(self) -> None:
+        hosted = frozenset[str]().union(*(variants for _, variants in self.engines.values()))
+        free = {
+            engine_id: places - sum(e == engine_id for e in self.running.values())
+            for engine_id, (places, _) in self.engines.items()
+        }
+        for job in self.dispatcher.waiting_jobs():
+            variant = service_for(job, LADDER, self.dispatcher.rung, hosted).variant
+            assert not any(
+                free[engine_id] > 0 and variant in variants
+                for engine_id, (_, variants) in self.engines.items()
+            )
+
+    @invariant()
+    def every_engine_knows_the_rung(self) -> None:
+        assert set(self.announced.values()) <= {self.dispatcher.rung}
+
+
+class OnePoolMachine(DispatcherMachine):
+    """Every engine hosts every variant: then the line is strictly first come, first served."""
+
+    pools = (ALL,)
+
+    @invariant()
+    def the_line_is_empty_while_a_place_is_free(self) -> None:
+        places = sum(places for places, _ in self.engines.values())
+        assert not self.waiting or len(self.running) == places
+
+
+TestManyPools = DispatcherMachine.TestCase
+TestManyPools.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestOnePool = OnePoolMachine.TestCase
+TestOnePool.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
