@@ -1,0 +1,96 @@
+"""Prompts to embeddings, with a bounded cache."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+EMBEDDINGS_KEPT = 256
+
+
+class PromptTooLongError(ValueError):
+    """The prompt has more tokens than the text encoder reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """One encoded text: `tokens` (1, positions, width); `pooled` (1, width) for SDXL models."""
+
+    tokens: torch.Tensor
+    pooled: torch.Tensor | None
+
+
+class Encoder:
+    """Encodes texts with a loaded pipeline, the least recently used leaving the cache first.
+
+    Not thread-safe: only the engine's stepping thread uses it.
+    """
+
+    def __init__(self, pipeline: Any, kept: int = EMBEDDINGS_KEPT) -> None:
+        """`kept` bounds the cache, in texts; ValueError if it is below 1."""
+        if kept < 1:
+            raise ValueError(f"The embedding cache must keep at least 1 text, got {kept}.")
+        self._pipeline = pipeline
+        self._kept = kept
+        self._cache: OrderedDict[str, Embedding] = OrderedDict()
+        second = getattr(pipeline, "tokenizer_2", None)
+        self._tokenizers = [t for t in (pipeline.tokenizer, second) if t is not None]
+        self._zeros_for_empty = bool(pipeline.config.get("force_zeros_for_empty_prompt", False))
+        self.tokens_max: int = min(int(t.model_max_length) for t in self._tokenizers)
+
+    def __len__(self) -> int:
+        return len(self._cache)
+
+    def tokens_in(self, text: str) -> int:
+        """How many tokens the text takes, its start and end marks included."""
+        return max(
+            len(tokenizer(text, truncation=False, padding=False, verbose=False).input_ids)
+            for tokenizer in self._tokenizers
+        )
+
+    def check_length(self, text: str) -> None:
+        """PromptTooLongError if the text would be cut; a picture of half a prompt is no answer."""
+        marks = 2
+        tokens = self.tokens_in(text)
+        if tokens > self.tokens_max:
+            raise PromptTooLongError(
+                f"The prompt takes {tokens - marks} tokens and the model reads "
+                f"{self.tokens_max - marks}; shorten it."
+            )
+
+    def encode(self, texts: Sequence[str]) -> list[Embedding]:
+        """The embeddings of `texts`, in order; texts not in the cache share one encoder call.
+
+        The empty text is "no prompt" and gives what the pipeline uses for a missing one.
+        """
+        missing = [text for text in dict.fromkeys(texts) if text not in self._cache]
+        fresh = dict(zip(missing, self._run(missing), strict=True)) if missing else {}
+        found = {text: fresh.get(text) or self._cache[text] for text in texts}
+        for text, embedding in found.items():
+            self._cache[text] = embedding
+            self._cache.move_to_end(text)
+        while len(self._cache) > self._kept:
+            self._cache.popitem(last=False)
+        return [found[text] for text in texts]
+
+    def _run(self, texts: list[str]) -> list[Embedding]:
+        result = self._pipeline.encode_prompt(
+            texts,
+            device=self._pipeline.device,
+            num_images_per_prompt=1,
+            do_classifier_free_guidance=False,
+        )
+        tokens, pooled = result[0], result[2] if len(result) == 4 else None
+        embeddings = []
+        for row, text in enumerate(texts):
+            own = tokens[row : row + 1]
+            own_pooled = None if pooled is None else pooled[row : row + 1]
+            if text == "" and self._zeros_for_empty:
+                own = torch.zeros_like(own)
+                own_pooled = None if own_pooled is None else torch.zeros_like(own_pooled)
+            embeddings.append(Embedding(own, own_pooled))
+        return embeddings

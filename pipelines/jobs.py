@@ -1,0 +1,99 @@
+"""What goes into the engine and what comes out of it, as plain data without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from policies.nouns import Service
+
+Picture = npt.NDArray[np.uint8]
+"""Pixels, uint8 of shape (height, width, 3)."""
+
+EarlyExit = Literal["none", "replan"]
+PARTIALS_MAX = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRequest:
+    """One picture to make, with the service it was granted.
+
+    guidance_scale and sampler None mean the variant's own. `floor` is the lowest acceptable rung
+    as a ladder index; `fixed` forbids re-planning. `partials` (0 to 3) asks for that many
+    intermediate pictures, spread evenly over the plan.
+    """
+
+    job_id: str
+    prompt: str
+    service: Service
+    seed: int
+    width: int
+    height: int
+    negative_prompt: str = ""
+    guidance_scale: float | None = None
+    sampler: str | None = None
+    floor: int = 0
+    fixed: bool = False
+    partials: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFacts:
+    """What a finished job got.
+
+    steps_planned is the first plan, steps_run what was really visited. Times are seconds on the
+    engine's clock, from the boundary that took the job in to the end of its decoding.
+    """
+
+    variant: str
+    sampler: str
+    guidance_scale: float
+    seed: int
+    steps_planned: int
+    steps_run: int
+    early_exit: EarlyExit
+    rung_admitted: int
+    rung_delivered: int
+    started_s: float
+    ended_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """A job has run `steps_run` of the `steps_planned` steps of its present plan."""
+
+    job_id: str
+    steps_run: int
+    steps_planned: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartialPicture:
+    """The decoded clean estimate of a running job; `index` counts from 0."""
+
+    job_id: str
+    index: int
+    image: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class PictureDone:
+    """The finished picture. The job has left the batch."""
+
+    job_id: str
+    image: Picture
+    facts: PictureFacts
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFailed:
+    """The job has left the batch without a picture; `message` is one sentence for the client."""
+
+    job_id: str
+    message: str
+
+
+EngineEvent = StepDone | PartialPicture | PictureDone | PictureFailed
