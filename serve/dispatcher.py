@@ -1,0 +1,110 @@
+"""The dispatcher deployment: the one queue, in a Serve application of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from policies.dispatcher import Dispatcher
+from policies.nouns import Job
+from serve.config import Config
+from serve.driver import QueueDriver
+from serve.messages import EngineNote, Grant, Refusal
+from serve.metrics import Telemetry
+
+LISTEN_PATIENCE_S = 2.0
+"""The longest time that an engine's `listen` is left without an answer."""
+
+
+class DispatcherServer:
+    """Wraps `QueueDriver` as a deployment. One replica; its state is rebuilt from engines'
+    reports and gateways asking again, so its death loses nothing."""
+
+    def __init__(self, config: Config) -> None:
+        controller = config.controller
+        telemetry = Telemetry()
+        self._config = config
+        self._telemetry = telemetry
+        self._driver = QueueDriver(
+            Dispatcher(
+                config.build_ladder(),
+                controller.build(),
+                config.dispatcher.max_waiting,
+                controller.apply == "in_flight",
+            ),
+            hold_s=controller.min_hold_s,
+            claim_s=config.dispatcher.claim_s,
+            on_ended=telemetry.ended,
+        )
+        telemetry.watch(self._driver)
+
+    async def acquire(
+        self, job: Job, again: bool = False, lost_engine: str | None = None
+    ) -> Grant | Refusal:
+        """See `QueueDriver.acquire`."""
+        return await self._driver.acquire(job, again=again, lost_engine=lost_engine)
+
+    async def release(self, job_id: str) -> None:
+        """See `QueueDriver.release`."""
+        self._driver.release(job_id)
+
+    async def note(self, note: EngineNote) -> bool:
+        """See `QueueDriver.note`."""
+        return self._driver.note(note)
+
+    async def listen(self, note: EngineNote, rung: int) -> int | None:
+        """See `QueueDriver.listen`."""
+        return await self._driver.listen(note, rung, LISTEN_PATIENCE_S)
+
+    async def metrics(self) -> str:
+        """The Prometheus scrape."""
+        return self._telemetry.text()
+
+    async def status(self) -> dict[str, Any]:
+        """What `/v1/status` shows, as plain JSON values."""
+        policy = self._driver.dispatcher
+        ladder = self._config.build_ladder()
+        counts = policy.counts()
+        load = policy.load()
+        views = {view.engine_id: view for view in policy.engines()}
+        engines = [
+            {
+                "id": note.engine_id,
+                "pool": note.pool,
+                "pid": note.pid,
+                "device": note.device,
+                "places": note.places,
+                "running": len(views[note.engine_id].running),
+                "variants": list(note.variants),
+                "rung": views[note.engine_id].announced_rung,
+                "steps": note.steps_total,
+                "pictures": note.pictures_total,
+            }
+            for note in self._driver.engine_notes()
+        ]
+        rungs = [
+            {"variant": r.variant, "steps": r.steps, "quality": r.quality} for r in ladder.rungs
+        ]
+        names = ("admitted", "finished", "cancelled", "failed", "expired", "rejected", "requeued")
+        return {
+            "model": self._config.model.id,
+            "waiting": counts.waiting,
+            "running": counts.running,
+            "max_waiting": self._config.dispatcher.max_waiting,
+            "arrival_rate_per_s": round(load.arrival_rate_per_s, 4),
+            "rung": policy.rung,
+            "ladder": rungs,
+            "controller": self._config.controller.kind,
+            "apply": self._config.controller.apply,
+            "engines": engines,
+            "counters": {name: getattr(counts, name) for name in names},
+        }
+
+    async def hosted(self) -> list[str]:
+        """The variants that some engine which is up hosts."""
+        notes = self._driver.engine_notes()
+        return sorted({variant for note in notes for variant in note.variants})
+
+    async def check_health(self) -> None:
+        """Serve calls this; it shows that the event loop answers."""
+        await asyncio.sleep(0)

@@ -1,0 +1,151 @@
+"""Errors in the form of the OpenAI API: `{"error": {"message", "type", "param", "code"}}`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+TYPE_INVALID = "invalid_request_error"
+TYPE_RATE = "rate_limit_error"
+TYPE_SERVER = "server_error"
+
+
+class ApiError(Exception):
+    """One answer to a client that is not a picture.
+
+    `status` is the HTTP status, `retry_after_s` becomes the `Retry-After` header (whole seconds,
+    at least one). The official client retries 408, 409, 429 and 5xx by itself; `may_retry=False`
+    tells it not to, where a retry would only feed an overload or meet the same fate.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        type_: str = TYPE_INVALID,
+        retry_after_s: float | None = None,
+        may_retry: bool = True,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.param = param
+        self.type = type_
+        self.retry_after_s = retry_after_s
+        self.may_retry = may_retry
+
+    def body(self) -> dict[str, Any]:
+        """The JSON body of the answer."""
+        error = {
+            "message": self.message,
+            "type": self.type,
+            "param": self.param,
+            "code": self.code,
+        }
+        return {"error": error}
+
+    def headers(self) -> dict[str, str]:
+        """The headers that belong to this answer."""
+        headers: dict[str, str] = {}
+        if self.retry_after_s is not None:
+            headers["retry-after"] = str(max(1, math.ceil(self.retry_after_s)))
+        if not self.may_retry:
+            headers["x-should-retry"] = "false"
+        return headers
+
+
+def bad_request(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
+    """400: the request itself must change."""
+    return ApiError(400, message, code=code, param=param)
+
+
+def queue_full(retry_after_s: float | None, max_waiting: int) -> ApiError:
+    """429: as many jobs wait as may wait."""
+    message = f"Too many pictures are waiting already (at most {max_waiting}); try again later."
+    return ApiError(
+        429,
+        message,
+        code="queue_full",
+        type_=TYPE_RATE,
+        retry_after_s=1.0 if retry_after_s is None else retry_after_s,
+        may_retry=False,
+    )
+
+
+def deadline_passed(deadline_s: float) -> ApiError:
+    """504: the job's deadline passed while it waited; it never ran."""
+    message = (
+        f"The deadline of {deadline_s:g} s passed while the picture was waiting; it was not made."
+        " Send a longer deadline_s, or none."
+    )
+    return ApiError(
+        504,
+        message,
+        code="deadline_exceeded",
+        param="deadline_s",
+        type_=TYPE_SERVER,
+        may_retry=False,
+    )
+
+
+def picture_failed(message: str) -> ApiError:
+    """500: the engine could not make this picture; the same request would fail again."""
+    return ApiError(500, message, code="picture_failed", type_=TYPE_SERVER, may_retry=False)
+
+
+def unavailable(message: str) -> ApiError:
+    """503: nothing can serve the request now."""
+    return ApiError(503, message, code="unavailable", type_=TYPE_SERVER, retry_after_s=1.0)
+
+
+def model_not_found(model: str, known: Sequence[str], *, status: int = 404) -> ApiError:
+    """404 for a GET of a model, 400 where a generation names it."""
+    message = f"The model {model!r} does not exist here; use one of: {', '.join(known)}."
+    return ApiError(status, message, code="model_not_found", param="model")
+
+
+def from_validation(error: ValidationError) -> ApiError:
+    """The first fault that pydantic found, as one sentence that names the parameter."""
+    fault = error.errors(include_url=False)[0]
+    if fault["type"] == "json_invalid":
+        message = "The body could not be read as JSON; send one JSON object."
+        return bad_request(message, code="invalid_json")
+    if fault["type"] == "value_error":
+        param = str(fault["loc"][0]) if fault["loc"] else None
+        return bad_request(str(fault["ctx"]["error"]), param=param, code="invalid_value")
+    if not fault["loc"]:
+        return bad_request("The body must be one JSON object.", code="invalid_json")
+    param = str(fault["loc"][0])
+    if fault["type"] == "extra_forbidden":
+        message = f"Unknown parameter: {param!r}; leave it out."
+        return bad_request(message, param=param, code="unknown_parameter")
+    if fault["type"] == "missing":
+        message = f"Missing required parameter: {param!r}."
+        return bad_request(message, param=param, code="missing_required_parameter")
+    return bad_request(_sentence(param, fault), param=param, code="invalid_value")
+
+
+def _sentence(param: str, fault: Mapping[str, Any]) -> str:
+    """Pydantic's message in our words: which parameter, and what it must be."""
+    context = fault.get("ctx", {})
+    kind = str(fault["type"])
+    bounds = {
+        "greater_than": ("greater than", "gt"),
+        "greater_than_equal": ("at least", "ge"),
+        "less_than": ("less than", "lt"),
+        "less_than_equal": ("at most", "le"),
+    }
+    if kind == "literal_error":
+        return f"Invalid value for {param!r}: it must be one of {context['expected']}."
+    if kind in bounds:
+        words, key = bounds[kind]
+        return f"Invalid value for {param!r}: it must be {words} {context[key]}."
+    told = str(fault["msg"]).removeprefix("Input ").rstrip(".")
+    return f"Invalid value for {param!r}: it {told}."

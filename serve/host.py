@@ -1,0 +1,276 @@
+"""Runs a `StepEngine` in a thread of its own beside an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import itertools
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from pipelines.engine import StepEngine
+from pipelines.images import encode_image
+from pipelines.jobs import (
+    EngineEvent,
+    PartialPicture,
+    Picture,
+    PictureDone,
+    PictureFacts,
+    PictureFailed,
+    PictureRequest,
+    StepDone,
+)
+from pipelines.loading import Variant
+from policies.nouns import Ladder, Service
+from serve.messages import (
+    OUTCOME_CANCELLED,
+    OUTCOME_FAILED,
+    OUTCOME_FINISHED,
+    Accepted,
+    Done,
+    Ended,
+    EngineWord,
+    Facts,
+    Failed,
+    NotHere,
+    Order,
+    Partial,
+)
+
+logger = logging.getLogger(__name__)
+
+MARK_TOKENS = 2  # the start and end marks around every prompt
+
+
+class PromptMeter:
+    """Counts a prompt's tokens on the event loop.
+
+    It has tokenizers of its own, because those of the variant belong to the stepping thread.
+    """
+
+    def __init__(self, variant: Variant) -> None:
+        pipeline = variant.pipeline
+        second = getattr(pipeline, "tokenizer_2", None)
+        self._tokenizers = [copy.deepcopy(t) for t in (pipeline.tokenizer, second) if t is not None]
+        self._tokens_max = variant.encoder.tokens_max - MARK_TOKENS
+
+    def tokens(self, text: str) -> int:
+        """Tokens of the text itself, without its marks."""
+        return (
+            max(
+                len(tokenizer(text, truncation=False, padding=False, verbose=False).input_ids)
+                for tokenizer in self._tokenizers
+            )
+            - MARK_TOKENS
+        )
+
+    def fault(self, order: Order) -> Failed | None:
+        """Which of the order's texts the model could not read to its end, if any."""
+        for param, text in (("prompt", order.prompt), ("negative_prompt", order.negative_prompt)):
+            tokens = self.tokens(text)
+            if tokens > self._tokens_max:
+                message = (
+                    f"The {param} has {tokens} tokens and the model reads {self._tokens_max};"
+                    " shorten it."
+                )
+                return Failed(message, param)
+        return None
+
+
+@dataclass(slots=True)
+class _Hosted:
+    """A job in the engine, and the events about it that are not yet told."""
+
+    order: Order
+    service: Service
+    events: asyncio.Queue[PartialPicture | PictureDone | PictureFailed | None] = field(
+        default_factory=asyncio.Queue
+    )
+
+
+class EngineHost:
+    """Takes orders on the event loop and has them run in the stepping thread.
+
+    The thread sleeps while there is no work. `on_ended` is called on the loop when a job leaves
+    the engine, before its picture is encoded, so that its place is free as early as can be.
+    The engine's clock must give unix seconds.
+    """
+
+    def __init__(
+        self, engine: StepEngine, ladder: Ladder, on_ended: Callable[[Ended], None]
+    ) -> None:
+        self._engine = engine
+        self._ladder = ladder
+        self._on_ended = on_ended
+        self._meters = {name: PromptMeter(v) for name, v in engine.variants.items()}
+        self._jobs: dict[str, _Hosted] = {}
+        self._keys = itertools.count()
+        self._encoders = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._fault: Exception | None = None
+        self.steps_total = 0
+        self.pictures_total = 0
+
+    def start(self) -> None:
+        """Start stepping; called on the event loop that the host will serve."""
+        loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(
+            target=self._step_until_stopped, args=(loop,), name="steps", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the step that it is in."""
+        self._stopping = True
+        self._engine.wake()
+        if self._thread is not None:
+            self._thread.join()
+        self._encoders.shutdown()
+
+    def check(self) -> None:
+        """RuntimeError if the stepping thread has died."""
+        if self._fault is not None:
+            raise RuntimeError("the step loop failed") from self._fault
+
+    def announce(self, rung: int) -> None:
+        """Make `rung` the current one from the next step boundary on."""
+        self._engine.announce(rung)
+
+    def running(self) -> tuple[str, ...]:
+        """The ids of the jobs in the engine."""
+        return tuple(hosted.order.job_id for hosted in self._jobs.values())
+
+    async def run(
+        self, order: Order, service: Service, engine_id: str
+    ) -> AsyncIterator[EngineWord]:
+        """Run one job and say what happens to it. Closing the iterator cancels the job."""
+        if self._fault is not None:
+            yield NotHere(engine_id)
+            return
+        # The same job may come twice if its gateway lost sight of the first run.
+        key = f"{order.job_id}#{next(self._keys)}"
+        hosted = _Hosted(order, service)
+        self._jobs[key] = hosted
+        try:
+            fault = self._submit(key, hosted)
+            if fault is not None:
+                self._leave(key, Ended(order.job_id, OUTCOME_FAILED))
+                yield fault
+                return
+            yield Accepted(self._meters[service.variant].tokens(order.prompt))
+            while True:
+                event = await hosted.events.get()
+                if event is None:
+                    yield NotHere(engine_id)
+                    return
+                yield await self._word(hosted, event)
+                if not isinstance(event, PartialPicture):
+                    return
+        finally:
+            if key in self._jobs:
+                self._engine.cancel(key)
+                self._leave(key, Ended(order.job_id, OUTCOME_CANCELLED))
+
+    def _submit(self, key: str, hosted: _Hosted) -> Failed | None:
+        order = hosted.order
+        fault = self._meters[hosted.service.variant].fault(order)
+        if fault is not None:
+            return fault
+        request = PictureRequest(
+            job_id=key,
+            prompt=order.prompt,
+            service=hosted.service,
+            seed=order.seed,
+            width=order.width,
+            height=order.height,
+            negative_prompt=order.negative_prompt,
+            guidance_scale=order.guidance_scale,
+            floor=order.floor,
+            fixed=order.fixed,
+            partials=order.partials,
+        )
+        try:
+            self._engine.submit(request)
+        except ValueError as error:
+            return Failed(str(error), "steps")
+        return None
+
+    def _leave(self, key: str, ended: Ended) -> None:
+        del self._jobs[key]
+        self._on_ended(ended)
+
+    # -- the stepping thread --------------------------------------------------------------------
+
+    def _step_until_stopped(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            while not self._stopping:
+                if not self._engine.wait_for_work():
+                    continue
+                events = self._engine.step()
+                self.steps_total += 1
+                told = [event for event in events if not isinstance(event, StepDone)]
+                if told:
+                    loop.call_soon_threadsafe(self._deliver, told)
+        except Exception as error:
+            # Whatever it was, no job here can go on: they run again in another engine.
+            logger.exception("the step loop failed; this engine gives up its jobs")
+            loop.call_soon_threadsafe(self._break, error)
+
+    # -- back on the event loop -----------------------------------------------------------------
+
+    def _deliver(self, events: list[EngineEvent]) -> None:
+        for event in events:
+            hosted = self._jobs.get(event.job_id)
+            if hosted is None or isinstance(event, StepDone):
+                continue  # cancelled while the step ran
+            if isinstance(event, PictureDone):
+                self.pictures_total += 1
+                facts = self._facts(hosted.service, event.facts)
+                self._leave(event.job_id, Ended(hosted.order.job_id, OUTCOME_FINISHED, facts))
+            elif isinstance(event, PictureFailed):
+                self._leave(event.job_id, Ended(hosted.order.job_id, OUTCOME_FAILED))
+            hosted.events.put_nowait(event)
+
+    def _break(self, error: Exception) -> None:
+        self._fault = error
+        for hosted in self._jobs.values():
+            hosted.events.put_nowait(None)
+
+    async def _word(
+        self, hosted: _Hosted, event: PartialPicture | PictureDone | PictureFailed
+    ) -> EngineWord:
+        if isinstance(event, PictureFailed):
+            return Failed(event.message)
+        data = await self._encoded(event.image, hosted.order)
+        if isinstance(event, PartialPicture):
+            return Partial(event.index, data)
+        return Done(data, self._facts(hosted.service, event.facts))
+
+    async def _encoded(self, image: Picture, order: Order) -> bytes:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._encoders, encode_image, image, order.output_format, order.output_compression
+        )
+
+    def _facts(self, service: Service, facts: PictureFacts) -> Facts:
+        delivered = service
+        if facts.rung_delivered != facts.rung_admitted:
+            rung = self._ladder[facts.rung_delivered]
+            delivered = Service(rung.variant, rung.steps, facts.rung_delivered)
+        return Facts(
+            variant=facts.variant,
+            sampler=facts.sampler,
+            guidance_scale=facts.guidance_scale,
+            seed=facts.seed,
+            steps_planned=facts.steps_planned,
+            steps_run=facts.steps_run,
+            early_exit=facts.early_exit,
+            quality_admitted=self._ladder.quality_of(service),
+            quality_delivered=self._ladder.quality_of(delivered),
+            started_unix_s=facts.started_s,
+            ended_unix_s=facts.ended_s,
+        )

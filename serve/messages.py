@@ -1,0 +1,145 @@
+"""What the deployments say to each other: small frozen values, encoded pictures, never arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policies.nouns import Service
+
+OUTCOME_FINISHED = "finished"
+OUTCOME_FAILED = "failed"
+OUTCOME_CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What an engine must know to make one picture.
+
+    `guidance_scale` None means the variant's own. `partials` is the number of pictures on the way
+    (0 to 3). `output_compression` is 0 to 100, for jpeg and webp.
+    """
+
+    job_id: str
+    prompt: str
+    negative_prompt: str
+    seed: int
+    width: int
+    height: int
+    guidance_scale: float | None
+    floor: int
+    fixed: bool
+    partials: int
+    output_format: str
+    output_compression: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A place in one engine; the job is to run there with this service."""
+
+    job_id: str
+    pool: str
+    engine_id: str
+    service: Service
+    granted_unix_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No place: `reason` is queue_full, no_rung or expired."""
+
+    job_id: str
+    reason: str
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """First word of an engine about a job: it has it. `text_tokens` counts the prompt's tokens."""
+
+    text_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotHere:
+    """The job was sent to an engine other than the granted one; nothing was done."""
+
+    engine_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A picture on its way, encoded in the wanted format."""
+
+    index: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What became of one job in its engine; times are unix seconds."""
+
+    variant: str
+    sampler: str
+    guidance_scale: float
+    seed: int
+    steps_planned: int
+    steps_run: int
+    early_exit: str
+    quality_admitted: str
+    quality_delivered: str
+    started_unix_s: float
+    ended_unix_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The finished picture, encoded in the wanted format."""
+
+    data: bytes
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The picture could not be made, by the job's own fault; the engine goes on.
+
+    `param` names the parameter to change where the request itself was wrong.
+    """
+
+    message: str
+    param: str | None = None
+
+
+EngineWord = Accepted | NotHere | Partial | Done | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job that left an engine. `facts` is None unless it finished."""
+
+    job_id: str
+    outcome: str
+    facts: Facts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineNote:
+    """An engine's report on itself to the dispatcher.
+
+    `seq` rises with every note of one engine, so that a note overtaken on its way is recognised.
+    `running` holds every job that is in the engine now, `ended` those that left since the note
+    before. `steps_total` and `pictures_total` count since the engine's start.
+    """
+
+    engine_id: str
+    pool: str
+    seq: int
+    pid: int
+    places: int
+    variants: tuple[str, ...]
+    device: str
+    running: tuple[str, ...]
+    ended: tuple[Ended, ...]
+    steps_total: int
+    pictures_total: int

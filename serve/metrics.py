@@ -1,0 +1,107 @@
+"""Prometheus metrics of the whole service, kept where every job passes: in the dispatcher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from serve.driver import QueueDriver, Timings
+
+_SECONDS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300)
+_STEPS_BUCKETS = (1, 2, 4, 6, 8, 10, 15, 20, 25, 30, 50, 100)
+
+
+class _QueueCollector(Collector):
+    """Reads the exact counts at scrape time, so that no copy can drift from them."""
+
+    def __init__(self, driver: QueueDriver) -> None:
+        self._driver = driver
+
+    def collect(self) -> Iterable[Metric]:
+        """Gauges and counters of the queue and of the engines."""
+        counts = self._driver.dispatcher.counts()
+        for name, value, text in (
+            ("waiting", counts.waiting, "Jobs waiting in the one queue."),
+            ("running", counts.running, "Jobs granted a place in an engine."),
+        ):
+            yield GaugeMetricFamily(f"sluice_jobs_{name}", text, value=value)
+        rung = self._driver.dispatcher.rung
+        yield GaugeMetricFamily("sluice_rung", "Current rung; 0 is full service.", value=rung)
+        jobs = CounterMetricFamily("sluice_jobs", "Jobs by what became of them.", labels=["event"])
+        for event in ("admitted", "finished", "cancelled", "failed", "expired", "rejected"):
+            jobs.add_metric([event], getattr(counts, event))
+        jobs.add_metric(["requeued"], counts.requeued)
+        yield jobs
+        yield from self._engines()
+
+    def _engines(self) -> Iterable[Metric]:
+        labels = ["pool", "engine"]
+        places = GaugeMetricFamily("sluice_engine_places", "Places of an engine.", labels=labels)
+        running = GaugeMetricFamily("sluice_engine_running", "Jobs in an engine.", labels=labels)
+        steps = CounterMetricFamily("sluice_engine_steps", "Batched steps run.", labels=labels)
+        pictures = CounterMetricFamily("sluice_engine_pictures", "Pictures made.", labels=labels)
+        running_by_id = {v.engine_id: len(v.running) for v in self._driver.dispatcher.engines()}
+        for note in self._driver.engine_notes():
+            values = [note.pool, note.engine_id]
+            places.add_metric(values, note.places)
+            running.add_metric(values, running_by_id.get(note.engine_id, 0))
+            steps.add_metric(values, note.steps_total)
+            pictures.add_metric(values, note.pictures_total)
+        yield from (places, running, steps, pictures)
+
+
+class Telemetry:
+    """The registry: exact counts read at scrape time, and histograms of what jobs met."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        labels = ("variant", "quality")
+        self._queue_s = Histogram(
+            "sluice_queue_seconds",
+            "Wait from arrival to the grant of a place.",
+            labels,
+            buckets=_SECONDS_BUCKETS,
+            registry=self._registry,
+        )
+        self._service_s = Histogram(
+            "sluice_service_seconds",
+            "Time in the engine.",
+            labels,
+            buckets=_SECONDS_BUCKETS,
+            registry=self._registry,
+        )
+        self._steps = Histogram(
+            "sluice_steps_run",
+            "Denoising steps of a finished picture.",
+            labels,
+            buckets=_STEPS_BUCKETS,
+            registry=self._registry,
+        )
+        self._early = Counter(
+            "sluice_early_exits",
+            "Finished pictures by kind of early exit.",
+            ("kind",),
+            registry=self._registry,
+        )
+
+    def watch(self, driver: QueueDriver) -> None:
+        """Show the counts of this driver from now on; called once."""
+        self._registry.register(_QueueCollector(driver))
+
+    def ended(self, timings: Timings) -> None:
+        """Count one job that left an engine."""
+        facts = timings.ended.facts
+        if facts is None:
+            return
+        labels = (facts.variant, facts.quality_delivered)
+        self._queue_s.labels(*labels).observe(max(0.0, timings.granted_s - timings.job.arrival_s))
+        self._service_s.labels(*labels).observe(max(0.0, facts.ended_unix_s - facts.started_unix_s))
+        self._steps.labels(*labels).observe(facts.steps_run)
+        self._early.labels(facts.early_exit).inc()
+
+    def text(self) -> str:
+        """The scrape, in the Prometheus text format."""
+        return generate_latest(self._registry).decode()

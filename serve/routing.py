@@ -1,0 +1,30 @@
+"""Sends a granted job to the engine that it was granted, and to no other."""
+
+from __future__ import annotations
+
+from ray.serve.request_router import PendingRequest, RequestRouter, RunningReplica
+
+
+class GrantRouter(RequestRouter):
+    """Picks the replica whose unique id the caller gave as `session_id`.
+
+    A replica that this router has never seen is waited for (it has reported to the dispatcher, and
+    the news of it is on its way). If it has been seen and is gone, any replica will do: that one
+    sees that the job is not for it and says so, and the gateway asks the dispatcher again.
+    """
+
+    async def choose_replicas(
+        self,
+        candidate_replicas: list[RunningReplica],
+        pending_request: PendingRequest | None = None,
+    ) -> list[list[RunningReplica]]:
+        """One rank with one replica, or with all if the granted one is gone."""
+        seen: set[str] = self.__dict__.setdefault("_seen_ids", set())
+        by_id = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
+        seen.update(by_id)
+        wanted = pending_request.metadata.session_id if pending_request is not None else ""
+        if not wanted:
+            return [candidate_replicas]
+        if wanted in by_id:
+            return [[by_id[wanted]]]
+        return [candidate_replicas] if wanted in seen else []
