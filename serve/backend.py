@@ -96,7 +96,8 @@ class RayBackend:
     async def generate(self, grant: Grant, order: Order) -> AsyncGenerator[EngineWord]:
         """See `Backend`. Closing the iterator cancels the job in its engine."""
         engine = self._pools[grant.pool].options(stream=True, session_id=grant.engine_id)
-        words = engine.generate.remote(order, grant.service, grant.engine_id)
+        # Ray's stubs do not tell a streaming call from a plain one, nor type `cancel`.
+        words: Any = engine.generate.remote(order, grant.service, grant.engine_id)
         exhausted = False
         try:
             async with asyncio.timeout(FIRST_WORD_S) as limit:
@@ -129,7 +130,7 @@ class RayBackend:
         return answer
 
     async def _ask(self, method: str, *args: Any) -> Any:
-        response = self._dispatcher.options(method_name=method).remote(*args)
+        response: Any = self._dispatcher.options(method_name=method).remote(*args)
         try:
             return await response
         except asyncio.CancelledError:

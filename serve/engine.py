@@ -5,22 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
-import torch
 from ray import serve as ray_serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from pipelines.engine import StepEngine
-from pipelines.jobs import PictureFailed, PictureRequest
-from pipelines.loading import Variant, load_variant
-from policies.nouns import Ladder, Service
-from serve.config import Config, PoolSection
-from serve.host import EngineHost
+from policies.nouns import Service
+from serve.config import Config
 from serve.messages import Ended, EngineNote, EngineWord, NotHere, Order
 from serve.names import DISPATCHER_APP, DISPATCHER_NAME
 
@@ -28,8 +23,6 @@ logger = logging.getLogger(__name__)
 
 DISPATCHER_PAUSE_S = 0.5
 """Pause before asking again when the dispatcher does not answer; Serve is replacing it."""
-
-WARM_STEPS = 2
 
 
 class EngineServer:
@@ -40,21 +33,15 @@ class EngineServer:
 
     def __init__(self, config: Config, pool_name: str) -> None:
         pool = next(pool for pool in config.engines if pool.name == pool_name)
-        ladder = config.build_ladder()
-        self._device = resolve_device(pool.device)
+        # Here and not above: whoever deploys this class must not have to load torch.
+        from serve.host import EngineHost
+        from serve.loading import ready_engine, resolve_device
+
         self._pool = pool
+        self._device = resolve_device(pool.device)
         self._engine_id: str = ray_serve.get_replica_context().replica_id.unique_id
-        engine = StepEngine(
-            load_variants(config, pool, self._device),
-            ladder,
-            pool.max_batch,
-            in_flight=config.controller.apply == "in_flight",
-            max_pixels=max(_pixels(size) for size in config.model.sizes),
-            threads=pool.threads,
-            clock=time.time,
-        )
-        warm_up(engine, ladder, config.model.sizes[0])
-        self._host = EngineHost(engine, ladder, self._job_ended)
+        engine = ready_engine(config, pool, self._device)
+        self._host = EngineHost(engine, config.build_ladder(), self._job_ended)
         self._ended: list[Ended] = []
         self._news = asyncio.Event()
         self._seq = 0
@@ -70,13 +57,14 @@ class EngineServer:
 
     async def generate(
         self, order: Order, service: Service, engine_id: str
-    ) -> AsyncIterator[EngineWord]:
+    ) -> AsyncGenerator[EngineWord]:
         """Run a granted job; `NotHere` if it was granted to another engine."""
         if engine_id != self._engine_id or service.variant not in self._pool.variants:
             yield NotHere(self._engine_id)
             return
-        async for word in self._host.run(order, service, self._engine_id):
-            yield word
+        async with aclosing(self._host.run(order, service, self._engine_id)) as words:
+            async for word in words:
+                yield word
 
     async def check_health(self) -> None:
         """Serve replaces the engine when this raises: its step loop or its reports have ended."""
@@ -132,60 +120,3 @@ class EngineServer:
             logger.info("the dispatcher does not answer %s: %r", method, error)
             await asyncio.sleep(DISPATCHER_PAUSE_S)
             return None
-
-
-def resolve_device(wanted: str) -> str:
-    """The torch device: what the pool says, or for "auto" cuda where there is one."""
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted
-
-
-def load_variants(config: Config, pool: PoolSection, device: str) -> dict[str, Variant]:
-    """The variants of a pool, loaded; pipelines.loading.LoadError says what is wrong."""
-    loaded = {}
-    for name in pool.variants:
-        section = config.variants[name]
-        loaded[name] = load_variant(
-            name,
-            section.source.removeprefix("hub:"),
-            dtype=section.dtype,
-            device=device,
-            sampler=section.sampler,
-            guidance_scale=section.guidance_scale,
-            fixed_schedule=config.has_fixed_schedule(name) or None,
-            weights=section.weights,
-        )
-    return loaded
-
-
-def warm_up(engine: StepEngine, ladder: Ladder, size: str) -> None:
-    """Make one short picture with every variant, so that the first client does not wait for it.
-
-    RuntimeError if a variant cannot make a picture.
-    """
-    width, height = (int(side) for side in size.split("x"))
-    for name in engine.variants:
-        index = next(i for i, rung in enumerate(ladder.rungs) if rung.variant == name)
-        rung = ladder[index]
-        steps = min(WARM_STEPS, rung.steps) if rung.replannable else rung.steps
-        engine.submit(
-            PictureRequest(
-                job_id=f"warm-up-{name}",
-                prompt="a red circle",
-                service=Service(name, steps, index),
-                seed=0,
-                width=width,
-                height=height,
-                fixed=True,
-            )
-        )
-    while engine.has_work():
-        for event in engine.step():
-            if isinstance(event, PictureFailed):
-                raise RuntimeError(f"{event.job_id} failed: {event.message}")
-
-
-def _pixels(size: str) -> int:
-    width, height = size.split("x")
-    return int(width) * int(height)

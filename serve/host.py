@@ -7,7 +7,7 @@ import copy
 import itertools
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -146,7 +146,7 @@ class EngineHost:
 
     async def run(
         self, order: Order, service: Service, engine_id: str
-    ) -> AsyncIterator[EngineWord]:
+    ) -> AsyncGenerator[EngineWord]:
         """Run one job and say what happens to it. Closing the iterator cancels the job."""
         if self._fault is not None:
             yield NotHere(engine_id)
@@ -222,7 +222,7 @@ class EngineHost:
 
     # -- back on the event loop -----------------------------------------------------------------
 
-    def _deliver(self, events: list[EngineEvent]) -> None:
+    def _deliver(self, events: Sequence[EngineEvent]) -> None:
         for event in events:
             hosted = self._jobs.get(event.job_id)
             if hosted is None or isinstance(event, StepDone):

@@ -1,0 +1,91 @@
+"""From a pool's configuration to an engine that is loaded and has made its first pictures.
+
+The only module beside `serve.host` that imports torch; the deployment imports it when it starts.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from pipelines.engine import StepEngine
+from pipelines.jobs import PictureFailed, PictureRequest
+from pipelines.loading import Variant, load_variant
+from policies.nouns import Ladder, Service
+from serve.config import Config, PoolSection
+
+WARM_STEPS = 2
+
+
+def ready_engine(config: Config, pool: PoolSection, device: str) -> StepEngine:
+    """The step engine of a pool, warmed up; its clock gives unix seconds."""
+    ladder = config.build_ladder()
+    engine = StepEngine(
+        load_variants(config, pool, device),
+        ladder,
+        pool.max_batch,
+        in_flight=config.controller.apply == "in_flight",
+        max_pixels=max(_pixels(size) for size in config.model.sizes),
+        threads=pool.threads,
+        clock=time.time,
+    )
+    warm_up(engine, ladder, config.model.sizes[0])
+    return engine
+
+
+def resolve_device(wanted: str) -> str:
+    """The torch device: what the pool says, or for "auto" cuda where there is one."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+def load_variants(config: Config, pool: PoolSection, device: str) -> dict[str, Variant]:
+    """The variants of a pool, loaded; pipelines.loading.LoadError says what is wrong."""
+    loaded = {}
+    for name in pool.variants:
+        section = config.variants[name]
+        loaded[name] = load_variant(
+            name,
+            section.source.removeprefix("hub:"),
+            dtype=section.dtype,
+            device=device,
+            sampler=section.sampler,
+            guidance_scale=section.guidance_scale,
+            fixed_schedule=config.has_fixed_schedule(name) or None,
+            weights=section.weights,
+        )
+    return loaded
+
+
+def warm_up(engine: StepEngine, ladder: Ladder, size: str) -> None:
+    """Make one short picture with every variant, so that the first client does not wait for it.
+
+    RuntimeError if a variant cannot make a picture.
+    """
+    width, height = (int(side) for side in size.split("x"))
+    for name in engine.variants:
+        index = next(i for i, rung in enumerate(ladder.rungs) if rung.variant == name)
+        rung = ladder[index]
+        steps = min(WARM_STEPS, rung.steps) if rung.replannable else rung.steps
+        engine.submit(
+            PictureRequest(
+                job_id=f"warm-up-{name}",
+                prompt="a red circle",
+                service=Service(name, steps, index),
+                seed=0,
+                width=width,
+                height=height,
+                fixed=True,
+            )
+        )
+    while engine.has_work():
+        for event in engine.step():
+            if isinstance(event, PictureFailed):
+                raise RuntimeError(f"{event.job_id} failed: {event.message}")
+
+
+def _pixels(size: str) -> int:
+    width, height = size.split("x")
+    return int(width) * int(height)
