@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,30 @@ def hardware() -> dict[str, Any]:
     }
 
 
+def origin(prompts: Path) -> dict[str, Any]:
+    """What a run was made with, read before it starts: code, machine, versions, prompts' digest."""
+    return {
+        "prompts_sha256": hashlib.sha256(prompts.read_bytes()).hexdigest(),
+        "commit": commit(),
+        "hardware": hardware(),
+        "python": platform.python_version(),
+        "locust": metadata.version("locust"),
+    }
+
+
 class Collector:
     """One run's results. ``workers`` processes each report records and then that they are done."""
 
-    def __init__(self, folder: Path, plan: Plan, start_unix: float, workers: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        plan: Plan,
+        start_unix: float,
+        workers: int,
+        made_with: Mapping[str, Any],
+    ) -> None:
         self._folder = folder
+        self._made_with = dict(made_with)
         self.plan = plan
         self.start_unix = start_unix
         self.workers = workers
@@ -75,9 +94,9 @@ class Collector:
         self._problems: list[str] = []
 
     @property
-    def complete(self) -> bool:
-        """True when every worker has reported that it is done."""
-        return len(self._done) >= self.workers
+    def pending(self) -> list[int]:
+        """Positions of the workers that have not reported that they are done."""
+        return [position for position in range(self.workers) if position not in self._done]
 
     def add(self, entries: Iterable[tuple[RequestRecord, bytes | None]]) -> None:
         """Takes records in, and writes their pictures at once: no request is being sent by now."""
@@ -98,7 +117,7 @@ class Collector:
         """Writes requests.jsonl and run.json with the audit; returns the audit."""
         records = [self._records.get(i) or self._not_sent(i) for i in range(len(self.plan))]
         verdict = audit(records, self.plan.schedule)
-        silent = self.workers - len(self._done)
+        silent = len(self.pending)
         if silent:
             self._problems.append(f"{silent} of {self.workers} load processes did not report.")
         if self._problems:
@@ -118,7 +137,6 @@ class Collector:
 
     def _run(self, records: list[RequestRecord], verdict: Audit) -> dict[str, Any]:
         schedule, config = self.plan.schedule, self.plan.config
-        prompts = Path(config.prompts).read_bytes()
         return {
             "url": config.url,
             "arrivals": schedule.kind,
@@ -133,14 +151,10 @@ class Collector:
                 "deadline_s": config.deadline_s,
             },
             "prompts": Path(config.prompts).name,
-            "prompts_sha256": hashlib.sha256(prompts).hexdigest(),
             "timeout_s": config.timeout_s,
             "workers": self.workers,
             "started_at": round(self.start_unix, 6),
-            "commit": commit(),
-            "hardware": hardware(),
-            "python": platform.python_version(),
-            "locust": metadata.version("locust"),
+            **self._made_with,
             "summary": summarise(records, schedule.duration_s),
             "audit": verdict.as_dict(),
         }

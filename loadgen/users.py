@@ -13,10 +13,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import gevent  # type: ignore[import-untyped]
 import numpy as np
+from gevent.lock import BoundedSemaphore  # type: ignore[import-untyped]
 from locust import LoadTestShape, User, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
@@ -25,7 +27,7 @@ from locust.exception import StopUser
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from loadgen.arrivals import thin
-from loadgen.collector import Collector
+from loadgen.collector import Collector, origin
 from loadgen.config import (
     ConfigError,
     RunConfig,
@@ -62,8 +64,12 @@ class Session:
         self.runner = runner
         self.collector: Collector | None = None
         self.problem: str | None = None
+        self._client_ids: list[str] = []
         self._player: Player | None = None
         self._position = 0
+        self._reporting: Any = None
+        # Locust may stop a run from two places at once; the folder is written once.
+        self._finishing = BoundedSemaphore(1)
         if isinstance(runner, WorkerRunner):
             runner.register_message(BEGIN, self.on_begin)
             runner.register_message(STOP, self.on_stop)
@@ -88,9 +94,10 @@ class Session:
         if problem is not None:
             raise ConfigError(problem)
         folder = check_out(config.out)
-        clients = self._clients()
+        clients = self._client_ids = self._clients()
+        made_with = origin(Path(config.prompts))
         start_unix = time.time() + LEAD_S
-        self.collector = Collector(folder, plan, start_unix, max(1, len(clients)))
+        self.collector = Collector(folder, plan, start_unix, max(1, len(clients)), made_with)
         for position, client_id in enumerate(clients or [None]):
             part = {
                 "config": config.as_dict(),
@@ -137,21 +144,31 @@ class Session:
         collector = self.collector
         if not isinstance(self.runner, MasterRunner) or collector is None:
             return
-        if not collector.complete:
+        if self._awaited(collector):
             self.runner.send_message(STOP)
             with gevent.Timeout(REPORT_GRACE_S, False):
-                while not collector.complete:
+                while self._awaited(collector):
                     gevent.sleep(0.05)
 
     def on_test_stop(self, **_: Any) -> None:
         """Writes the run's folder, whether it came to its end or was cut short."""
-        collector, self.collector, self.problem = self.collector, None, None
-        if collector is None:
-            return
-        verdict = collector.finish()
-        self.environment.process_exit_code = 0 if verdict.valid else 1
+        if self._reporting is not None:
+            self._reporting.join()
+        with self._finishing:
+            collector, self.collector, self.problem = self.collector, None, None
+            if collector is None:
+                return
+            verdict = collector.finish()
+            self.environment.process_exit_code = 0 if verdict.valid else 1
         for reason in verdict.reasons:
             logger.error("run invalid: %s", reason)
+
+    def _awaited(self, collector: Collector) -> list[int]:
+        """The load processes that have not reported yet and still can."""
+        if not isinstance(self.runner, MasterRunner):
+            return collector.pending
+        alive = set(self._clients())
+        return [position for position in collector.pending if self._client_ids[position] in alive]
 
     def over(self) -> bool:
         """True when nothing more is to come of this run."""
@@ -161,7 +178,8 @@ class Session:
             return False
         plan = self.collector.plan
         last_s = float(plan.schedule.times_s[-1]) + plan.config.timeout_s + REPORT_GRACE_S
-        return self.collector.complete or time.time() > self.collector.start_unix + last_s
+        late = time.time() > self.collector.start_unix + last_s
+        return late or not self._awaited(self.collector)
 
     def users(self) -> int:
         """One user per load process; fixed once a run has begun."""
@@ -223,10 +241,14 @@ class Session:
         try:
             player.play()
         finally:
-            for entries in _parts(player.results()):
-                self.runner.send_message(RECORDS, entries)
-            player.close()
-            self._report_done(self._position, None)
+            # A greenlet of its own, so that a second kill of this one cannot cut the report short.
+            self._reporting = gevent.spawn(self._report, player)
+
+    def _report(self, player: Player) -> None:
+        for entries in _parts(player.results()):
+            self.runner.send_message(RECORDS, entries)
+        player.close()
+        self._report_done(self._position, None)
 
     def _report_done(self, position: int, problem: str | None) -> None:
         self.runner.send_message(DONE, {"position": position, "problem": problem})
@@ -300,10 +322,16 @@ def _start_session(environment: Environment, runner: Runner, **_: Any) -> None:
     if options is not None and options.headless and not isinstance(runner, WorkerRunner):
         _refuse_bad_options(session)
         # Locust listens to SIGTERM only when a shape has ended: until then it would lose the run.
-        gevent.signal_handler(signal.SIGTERM, runner.quit)
+        gevent.signal_handler(signal.SIGTERM, _end_shape, runner)
     _listen(environment.events.test_start, session.on_test_start)
     _listen(environment.events.test_stopping, session.on_test_stopping)
     _listen(environment.events.test_stop, session.on_test_stop)
+
+
+def _end_shape(runner: Runner) -> None:
+    """Locust's main loop waits for the shape and then stops the run in its usual way."""
+    if runner.shape_greenlet is not None:
+        runner.shape_greenlet.kill(block=False)
 
 
 def _refuse_bad_options(session: Session) -> None:

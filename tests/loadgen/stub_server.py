@@ -1,7 +1,7 @@
 """A small images server for the load generator's tests: asyncio, one process, known delays.
 
-``python stub_server.py PORT_FILE SERVICE_S WORKERS STALL_AT_S STALL_S LIMIT`` listens on a free
-port of 127.0.0.1 and writes it to PORT_FILE. It serves at most WORKERS requests at a time, each
+``python stub_server.py SERVICE_S WORKERS STALL_AT_S STALL_S LIMIT`` listens on a free
+port of 127.0.0.1 and prints it. It serves at most WORKERS requests at a time, each
 for SERVICE_S; LIMIT bounds how many may be in the system before it answers 429 (0: no bound). The
 whole process blocks for STALL_S once, STALL_AT_S after the first images request (0: never). Not a
 test itself; it runs as a process of its own so that it cannot slow the sender down.
@@ -14,7 +14,6 @@ import base64
 import json
 import sys
 import time
-from pathlib import Path
 
 # The smallest valid PNG: one black pixel.
 PNG = base64.b64decode(
@@ -97,15 +96,11 @@ class Stub:
 
 async def main() -> None:
     """Serves until it is terminated."""
-    port_file = Path(sys.argv[1])
-    service_s, workers, stall_at_s, stall_s, limit = (float(text) for text in sys.argv[2:7])
+    service_s, workers, stall_at_s, stall_s, limit = (float(text) for text in sys.argv[1:6])
     stub = Stub(service_s, int(workers), stall_at_s, stall_s, int(limit))
     server = await asyncio.start_server(stub.serve, "127.0.0.1", 0, backlog=1024)
     port = server.sockets[0].getsockname()[1]
-    # Renamed into place, so that a reader never sees half of it.
-    part = port_file.with_suffix(".part")
-    part.write_text(str(port))
-    part.replace(port_file)
+    print(port, flush=True)
     async with server:
         await server.serve_forever()
 
