@@ -18,7 +18,8 @@ PORT_VARIABLE = "SLUICE_PORT"
 """Environment variable that overrides `server.port`."""
 
 EMBEDDED_WEIGHTS = Path(__file__).resolve().parent.parent / "pipelines" / "embedded" / "weights"
-DEFAULT_CONFIG = Path(__file__).resolve().parent / "configs" / "default.yaml"
+CONFIGS = Path(__file__).resolve().parent / "configs"
+DEFAULT_CONFIG = CONFIGS / "default.yaml"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
@@ -179,6 +180,12 @@ class Config(_Section):
             _checked_name(name)
         return value
 
+    @field_validator("ladder")
+    @classmethod
+    def _ladder_is_in_order(cls, value: tuple[RungSection, ...]) -> tuple[RungSection, ...]:
+        _ladder_of(value)  # the policy checks its own order
+        return value
+
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Config:
         ladder = self.build_ladder()
@@ -229,10 +236,8 @@ class Config(_Section):
             raise ValueError(f"engines: no pool hosts the variant {name!r}; add it to a pool")
 
     def build_ladder(self) -> Ladder:
-        """The ladder as the policies know it; ValueError if the rungs are in a wrong order."""
-        return Ladder(
-            tuple(Rung(r.variant, r.steps, r.quality, r.replannable) for r in self.ladder)
-        )
+        """The ladder as the policies know it."""
+        return _ladder_of(self.ladder)
 
     def steps_max(self, variant: str) -> int:
         """The most steps that a client may ask of a variant."""
@@ -247,6 +252,10 @@ class Config(_Section):
         """Public model ids and the variant that each pins; the family's own id pins none."""
         pinned = {f"{self.model.id}/{name}": name for name in self.variants}
         return {self.model.id: None, **pinned}
+
+
+def _ladder_of(rungs: tuple[RungSection, ...]) -> Ladder:
+    return Ladder(tuple(Rung(r.variant, r.steps, r.quality, r.replannable) for r in rungs))
 
 
 def _checked_name(value: str) -> str:

@@ -67,8 +67,8 @@ def stop() -> None:
     import ray
     from ray import serve as ray_serve
 
-    ray_serve.shutdown()
-    ray.shutdown()  # type: ignore[no-untyped-call]
+    ray_serve.shutdown()  # type: ignore[no-untyped-call]
+    ray.shutdown()
 
 
 def wait_until_answered(config: Config, url: str) -> None:

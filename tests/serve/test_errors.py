@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from serve import errors
+from serve.errors import ApiError
+
+
+def test_the_body_has_the_official_form() -> None:
+    body = errors.bad_request("Wrong.", param="n", code="invalid_value").body()
+    assert body == {
+        "error": {
+            "message": "Wrong.",
+            "type": "invalid_request_error",
+            "param": "n",
+            "code": "invalid_value",
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("retry_after_s", "header"), [(0.2, "1"), (1.0, "1"), (1.2, "2"), (None, "1")]
+)
+def test_a_full_queue_says_when_to_come_back(retry_after_s: float | None, header: str) -> None:
+    error = errors.queue_full(retry_after_s, 6)
+    assert error.status == 429
+    assert error.headers() == {"retry-after": header, "x-should-retry": "false"}
+    assert "at most 6" in error.message
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(errors.deadline_passed(2.5), 504), (errors.picture_failed("It overflowed."), 500)],
+)
+def test_a_client_is_told_not_to_repeat_what_would_fail_again(
+    error: ApiError, status: int
+) -> None:
+    assert error.status == status
+    assert error.headers()["x-should-retry"] == "false"
+
+
+def test_a_server_that_starts_may_be_asked_again() -> None:
+    error = errors.unavailable("Not yet.")
+    assert error.status == 503
+    assert error.headers() == {"retry-after": "1"}
+
+
+def test_an_unknown_model_is_told_the_known_ones() -> None:
+    error = errors.model_not_found("dall-e-3", ["a", "a/b"])
+    assert error.status == 404
+    assert "a, a/b" in error.message

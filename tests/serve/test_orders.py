@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from serve.config import DEFAULT_CONFIG, load_config
+from serve.errors import ApiError
+from serve.orders import Commission, commissions, draw_seed
+from serve.schemas import MAX_SEED, GenerationRequest
+
+CONFIG = load_config(DEFAULT_CONFIG, environment={})
+LADDER = CONFIG.build_ladder()
+
+
+def made(**body: Any) -> list[Commission]:
+    request = GenerationRequest.model_validate({"prompt": "a red circle"} | body)
+    return commissions(request, CONFIG, LADDER, 100.0, new_seed=lambda: 7)
+
+
+def refusal(**body: Any) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        made(**body)
+    return caught.value
+
+
+def test_a_plain_request_becomes_one_job_that_takes_any_rung() -> None:
+    (one,) = made()
+    assert one.job.arrival_s == 100.0
+    assert one.job.floor == LADDER.last
+    assert one.job.variant is None
+    assert one.job.deadline_s is None
+    assert (one.order.width, one.order.height, one.order.seed) == (64, 64, 7)
+    assert one.order.job_id == one.job.job_id
+
+
+def test_each_of_n_pictures_has_its_own_job_and_seed() -> None:
+    several = made(n=3, seed=MAX_SEED)
+    assert [one.order.seed for one in several] == [MAX_SEED, 0, 1]
+    assert len({one.job.job_id for one in several}) == 3
+
+
+def test_quality_sets_the_floor_of_job_and_order() -> None:
+    (one,) = made(quality="high")
+    assert one.job.floor == one.order.floor == LADDER.floor_for("high")
+
+
+def test_the_deadline_counts_from_arrival() -> None:
+    assert made(deadline_s=2.5)[0].job.deadline_s == 102.5
+
+
+def test_steps_are_fixed_unless_a_quality_lets_the_server_go_lower() -> None:
+    assert made(steps=50)[0].job.fixed
+    assert made(steps=50)[0].order.fixed
+    assert not made(steps=50, quality="low")[0].job.fixed
+
+
+def test_a_variant_id_pins_the_variant() -> None:
+    assert made(model="sluice-shapes/small")[0].job.variant == "small"
+    assert made(model="sluice-shapes")[0].job.variant is None
+
+
+@pytest.mark.parametrize("size", [None, "auto", "64x64"])
+def test_the_default_size_has_three_names(size: str | None) -> None:
+    assert made(size=size)[0].order.width == 64
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"model": "dall-e-3"}, "model"),
+        ({"size": "512x512"}, "size"),
+        ({"size": "64"}, "size"),
+        ({"prompt": "a" * 401}, "prompt"),
+        ({"negative_prompt": "a" * 401}, "negative_prompt"),
+        ({"steps": 101}, "steps"),
+        ({"steps": 5, "model": "sluice-shapes/turbo"}, "steps"),
+        ({"quality": "max"}, "quality"),
+        ({"quality": "high", "model": "sluice-shapes/turbo"}, "quality"),
+    ],
+)
+def test_what_the_configuration_does_not_allow_is_refused(
+    body: dict[str, Any], param: str
+) -> None:
+    error = refusal(**body)
+    assert (error.status, error.param) == (400, param)
+    assert error.message.endswith(".")
+
+
+def test_drawn_seeds_are_short_and_differ() -> None:
+    seeds = {draw_seed() for _ in range(20)}
+    assert len(seeds) > 1
+    assert all(0 <= seed < 2**32 for seed in seeds)
