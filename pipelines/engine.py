@@ -78,11 +78,12 @@ class StepEngine:
         self._threads = threads
         self._clock = clock
         self._running: list[RunningJob] = []  # only the stepping thread changes it
-        self._noted = threading.Condition()  # guards the four fields below
+        self._noted = threading.Condition()  # guards the five fields below
         self._inbox: deque[PictureRequest] = deque()
         self._known: set[str] = set()
         self._cancelled: set[str] = set()
         self._announced = 0
+        self._woken = False
 
     def submit(self, request: PictureRequest) -> None:
         """Ask for a picture; it joins the batch at the first boundary with a free place.
@@ -122,13 +123,14 @@ class StepEngine:
     def wait_for_work(self, timeout_s: float | None = None) -> bool:
         """Block until there is work, `wake` is called or the time is up; returns `has_work`."""
         with self._noted:
-            if not self._known:
-                self._noted.wait(timeout_s)
+            self._noted.wait_for(lambda: self._known or self._woken, timeout_s)
+            self._woken = False
             return bool(self._known)
 
     def wake(self) -> None:
-        """Let a blocked `wait_for_work` return, for a loop that is to end."""
+        """Let the present or next `wait_for_work` return at once, for a loop that is to end."""
         with self._noted:
+            self._woken = True
             self._noted.notify_all()
 
     def job_ids(self) -> tuple[str, ...]:

@@ -14,7 +14,9 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
+from transformers.utils import logging as transformers_logging
 
 from pipelines.decoding import Decoder
 from pipelines.encoding import EMBEDDINGS_KEPT, Encoder
@@ -178,6 +180,13 @@ def load_variant(
         decoder=decoder,
         _samplers={sampler_name: made},
     )
+
+
+def hide_loading_bars() -> None:
+    """Keep the libraries' progress bars for loading off this process's stderr."""
+    quiet: tuple[Any, ...] = (diffusers_logging, transformers_logging)  # partly untyped
+    for library_logging in quiet:
+        library_logging.disable_progress_bar()
 
 
 def _family(name: str, source: str | Path) -> str:

@@ -1,0 +1,43 @@
+"""Tiny pipelines, saved once a session and loaded the way real ones are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_pipelines import save_pipeline, save_xl_pipeline
+
+from pipelines.loading import Variant, load_variant
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Pipeline folders by what their models predict, and a distilled and an SDXL-like one."""
+    root = tmp_path_factory.mktemp("pipelines")
+    return {
+        "v_prediction": save_pipeline(root / "v"),
+        "epsilon": save_pipeline(root / "epsilon", "epsilon"),
+        "distilled": save_pipeline(root / "distilled", distilled=True),
+        "xl": save_xl_pipeline(root / "xl"),
+    }
+
+
+@pytest.fixture(scope="session")
+def full(folders: dict[str, Path]) -> Variant:
+    return load_variant("full", folders["v_prediction"])
+
+
+@pytest.fixture(scope="session")
+def noise_predictor(folders: dict[str, Path]) -> Variant:
+    return load_variant("full", folders["epsilon"])
+
+
+@pytest.fixture(scope="session")
+def turbo(folders: dict[str, Path]) -> Variant:
+    return load_variant("turbo", folders["distilled"])

@@ -1,0 +1,151 @@
+"""Folders to variants, and one sentence for each thing that can be wrong with a folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_pipelines import save_pipeline
+
+from pipelines.loading import LoadError, Variant, load_variant
+
+
+@pytest.fixture
+def copy(folders: dict[str, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folders["v_prediction"], tmp_path / "copy"))
+
+
+def change(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_a_folder_brings_its_own_sampler_and_sizes(full: Variant) -> None:
+    assert (full.sampler, full.fixed_schedule, full.guided) == ("ddim", False, True)
+    assert (full.native_size, full.latent_factor, full.size_multiple) == (16, 2, 8)
+    assert full.latent_shape(24, 16) == (1, 4, 8, 12)
+    assert not full.is_xl
+
+
+def test_a_distilled_folder_is_known_by_its_sampler(turbo: Variant) -> None:
+    assert (turbo.sampler, turbo.fixed_schedule, turbo.guided) == ("lcm", True, False)
+    assert (turbo.guidance_scale, turbo.steps) == (1.0, 4)
+
+
+def test_defaults_can_be_named(folders: dict[str, Path]) -> None:
+    variant = load_variant(
+        "v",
+        folders["v_prediction"],
+        dtype="bfloat16",
+        sampler="euler",
+        steps=3,
+        guidance_scale=0.0,
+        fixed_schedule=True,
+    )
+    assert (variant.sampler, variant.steps, variant.guided) == ("euler", 3, False)
+    assert variant.unet.dtype == torch.bfloat16
+    assert not any(parameter.requires_grad for parameter in variant.unet.parameters())
+
+
+def test_an_autoencoder_that_overflows_in_half_precision_stays_in_single(copy: Path) -> None:
+    change(copy / "vae" / "config.json", force_upcast=True)
+    variant = load_variant("half", copy, dtype="float16")
+    assert variant.unet.dtype == torch.float16
+    assert variant.pipeline.vae.dtype == torch.float32
+
+
+def test_no_safety_checker_is_loaded(full: Variant) -> None:
+    assert full.pipeline.safety_checker is None
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"dtype": "int8"}, "dtype must be float32, bfloat16, float16"),
+        ({"device": "nowhere"}, "device 'nowhere' is not usable"),
+        ({"sampler": "heun"}, "'heun' is unknown; use one of ddim"),
+        ({"embeddings_kept": 0}, "at least 1 text"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(
+    folders: dict[str, Path], options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(LoadError, match=said):
+        load_variant("v", folders["v_prediction"], **options)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match=r"there is no folder .*none; give a pipeline folder"):
+        load_variant("v", tmp_path / "none")
+
+
+def test_a_folder_that_is_no_pipeline_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match=r"no readable model_index\.json"):
+        load_variant("v", tmp_path)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_missing_weights_are_named(copy: Path, part: str) -> None:
+    for path in (copy / part).glob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(LoadError, match=rf"{part} holds no \.safetensors weights"):
+        load_variant("v", copy)
+
+
+def test_pickled_weights_are_not_read(copy: Path) -> None:
+    for path in (copy / "unet").glob("*.safetensors"):
+        path.rename(path.with_name("diffusion_pytorch_model.bin"))
+    with pytest.raises(LoadError, match=r"no \.safetensors weights"):
+        load_variant("v", copy)
+
+
+def test_damaged_weights_are_refused_in_one_sentence(copy: Path) -> None:
+    (path,) = (copy / "unet").glob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(LoadError, match="cannot be loaded from") as caught:
+        load_variant("v", copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_kind_of_pipeline_is_refused(copy: Path) -> None:
+    change(copy / "model_index.json", _class_name="FluxPipeline")
+    with pytest.raises(LoadError, match=r"is a FluxPipeline; the engine runs StableDiffusion"):
+        load_variant("v", copy)
+
+
+def test_an_own_sampler_that_is_not_stepped_asks_for_a_name(copy: Path) -> None:
+    change(copy / "model_index.json", scheduler=["diffusers", "PNDMScheduler"])
+    change(copy / "scheduler" / "scheduler_config.json", _class_name="PNDMScheduler")
+    with pytest.raises(LoadError, match="own sampler PNDMScheduler is not one"):
+        load_variant("v", copy)
+    assert load_variant("v", copy, sampler="dpmpp_2m").sampler == "dpmpp_2m"
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "said"),
+    [
+        ("tokenizer/tokenizer_config.json", {"model_max_length": 77}, "model_max_length to 32"),
+        ("scheduler/scheduler_config.json", {"thresholding": True}, "dynamic thresholding"),
+    ],
+)
+def test_configs_that_are_not_followed_are_refused(
+    copy: Path, file: str, values: dict[str, Any], said: str
+) -> None:
+    change(copy / file, **values)
+    with pytest.raises(LoadError, match=said):
+        load_variant("v", copy)
+
+
+def test_inpainting_models_are_refused(tmp_path: Path) -> None:
+    folder = save_pipeline(tmp_path / "p", unet={"in_channels": 9})
+    with pytest.raises(LoadError, match="takes 9 channels and gives 4"):
+        load_variant("v", folder)
+
+
+def test_models_with_an_embedded_guidance_scale_are_refused(tmp_path: Path) -> None:
+    folder = save_pipeline(tmp_path / "p", unet={"time_cond_proj_dim": 8})
+    with pytest.raises(LoadError, match="embedded guidance scale"):
+        load_variant("v", folder)
