@@ -1,0 +1,300 @@
+"""Queueing models of a server without control, fed by Poisson arrivals.
+
+================= ============================= ==============================================
+function          mean                          percentiles of the response time
+================= ============================= ==============================================
+mm1, mmc          exact (Erlang C)              exact, closed form
+md1               exact (Pollaczek-Khinchine)   exact (Franx 2001, Oper. Res. Letters 29)
+mg1               exact (Pollaczek-Khinchine)   transform inverted on a lattice, error O(h^2)
+mgc               Cosmetatos / Allen-Cunneen    approximation, see `mgc_law`
+lps               exact for the exponential     exact for that chain, see `analysis.lps`
+                  chain
+================= ============================= ==============================================
+
+Rates are jobs per second and times seconds (or any other unit, if used throughout). A load that
+cannot be served raises Unstable.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import special
+
+from analysis.laws import (
+    FormulaLaw,
+    LatticeLaw,
+    Law,
+    convolve,
+    on_long_enough_lattice,
+    residual_masses,
+    service_masses,
+    sum_of_geometric,
+)
+from analysis.service_times import Array, Deterministic, Gamma, ServiceTime
+
+MeanWait = Literal["cosmetatos", "allen-cunneen"]
+
+
+class Unstable(ValueError):
+    """The load exceeds what can be served; `utilisation` (at least 1) says by how much."""
+
+    def __init__(self, utilisation: float) -> None:
+        super().__init__(
+            f"utilisation {utilisation:.3f} is not below 1: without control the queue grows"
+            " without bound; lower the arrival rate or let a controller shorten the service"
+        )
+        self.utilisation = utilisation
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of the long run.
+
+    utilisation is the share of time that a server (or the engine) is busy; percentiles are of the
+    response time, from arrival to the end of service.
+    """
+
+    mean_wait_s: float
+    mean_response_s: float
+    p50_s: float
+    p95_s: float
+    p99_s: float
+    utilisation: float
+    throughput_per_s: float
+    method: str
+
+
+def mm1(rate_per_s: float, mean_service_s: float) -> Prediction:
+    """M/M/1."""
+    return mmc(rate_per_s, mean_service_s, 1)
+
+
+def mmc(rate_per_s: float, mean_service_s: float, servers: int) -> Prediction:
+    """M/M/c, one line, first come first served."""
+    utilisation = _utilisation(rate_per_s, mean_service_s, servers)
+    delayed = erlang_c(rate_per_s * mean_service_s, servers)
+    spare_per_s = servers / mean_service_s - rate_per_s
+    law = FormulaLaw(_mmc_cdf(rate_per_s, mean_service_s, servers, delayed), mean_service_s)
+    return prediction(
+        delayed / spare_per_s,
+        mean_service_s,
+        law,
+        utilisation,
+        rate_per_s,
+        f"M/M/{servers}: exact (Erlang C)",
+    )
+
+
+def md1(rate_per_s: float, service_s: float) -> Prediction:
+    """M/D/1."""
+    utilisation = _utilisation(rate_per_s, service_s, 1)
+    wait_s = pollaczek_khinchine_wait_s(rate_per_s, Deterministic(service_s))
+    method = "M/D/1: Pollaczek-Khinchine mean, exact percentiles (Franx)"
+    return prediction(
+        wait_s, service_s, md1_law(rate_per_s, service_s), utilisation, rate_per_s, method
+    )
+
+
+def mg1(rate_per_s: float, service: ServiceTime) -> Prediction:
+    """M/G/1. A deterministic service is handed to `md1`, an exponential one to `mm1`."""
+    if isinstance(service, Deterministic):
+        return md1(rate_per_s, service.mean_s)
+    if isinstance(service, Gamma) and service.cv2 == 1.0:
+        return mm1(rate_per_s, service.mean_s)
+    utilisation = _utilisation(rate_per_s, service.mean_s, 1)
+    wait_s = pollaczek_khinchine_wait_s(rate_per_s, service)
+    method = "M/G/1: Pollaczek-Khinchine mean, its transform inverted on a lattice"
+    law = mg1_law(rate_per_s, service)
+    return prediction(wait_s, service.mean_s, law, utilisation, rate_per_s, method)
+
+
+def mgc(
+    rate_per_s: float, service: ServiceTime, servers: int, mean_wait: MeanWait | None = None
+) -> Prediction:
+    """M/G/c by approximation (one server: exact, as `mg1`).
+
+    `mean_wait` names the formula: "cosmetatos" interpolates between M/D/c and M/M/c in the squared
+    coefficient of variation (Cosmetatos 1976, Oper. Res. Quarterly 27) and is the default up to
+    cv2 1; "allen-cunneen" scales M/M/c by (1 + cv2) / 2 and is the default beyond.
+    """
+    if servers == 1:
+        return mg1(rate_per_s, service)
+    utilisation = _utilisation(rate_per_s, service.mean_s, servers)
+    formula = mean_wait or ("cosmetatos" if service.cv2 <= 1 else "allen-cunneen")
+    wait_s = mgc_wait_s(rate_per_s, service, servers, formula)
+    method = (
+        f"M/G/{servers}: mean wait by {formula} (approximation), wait of delayed jobs shaped as in"
+        f" M/G/1 at {servers} times the speed"
+    )
+    law = mgc_law(rate_per_s, service, servers, wait_s)
+    return prediction(wait_s, service.mean_s, law, utilisation, rate_per_s, method)
+
+
+# -- means ----------------------------------------------------------------------------------------
+
+
+def pollaczek_khinchine_wait_s(rate_per_s: float, service: ServiceTime) -> float:
+    """Mean wait in M/G/1: rho * mean * (1 + cv2) / (2 (1 - rho))."""
+    utilisation = _utilisation(rate_per_s, service.mean_s, 1)
+    return utilisation * service.mean_s * (1 + service.cv2) / (2 * (1 - utilisation))
+
+
+def erlang_c(offered: float, servers: int) -> float:
+    """Probability that a job must wait in M/M/c with `offered` = rate * mean service.
+
+    By the recursion of Erlang B, which neither overflows nor cancels.
+    """
+    utilisation = _utilisation(offered, 1.0, servers)
+    blocked = 1.0
+    for busy in range(1, servers + 1):
+        blocked = offered * blocked / (busy + offered * blocked)
+    return blocked / (1 - utilisation * (1 - blocked))
+
+
+def mgc_wait_s(rate_per_s: float, service: ServiceTime, servers: int, mean_wait: MeanWait) -> float:
+    """Mean wait in M/G/c by the named approximation; both are exact for M/M/c and M/G/1."""
+    utilisation = _utilisation(rate_per_s, service.mean_s, servers)
+    spare_per_s = servers / service.mean_s - rate_per_s
+    mmc_wait_s = erlang_c(rate_per_s * service.mean_s, servers) / spare_per_s
+    if mean_wait == "allen-cunneen":
+        return mmc_wait_s * (1 + service.cv2) / 2
+    correction = (1 - utilisation) * (servers - 1) * (math.sqrt(4 + 5 * servers) - 2)
+    mdc_wait_s = mmc_wait_s / 2 * (1 + correction / (16 * utilisation * servers))
+    return service.cv2 * mmc_wait_s + (1 - service.cv2) * mdc_wait_s
+
+
+# -- laws of the response time --------------------------------------------------------------------
+
+
+def md1_law(rate_per_s: float, service_s: float) -> Law:
+    """Response time in M/D/1 by Franx' formula: a sum of positive terms, so nothing cancels."""
+    _utilisation(rate_per_s, service_s, 1)
+    at_most: list[float] = []  # P(at most j jobs in the system), grown as needed
+
+    def cdf(t_s: float) -> float:
+        wait_s = t_s - service_s
+        if wait_s < 0:
+            return 0.0
+        k = int(wait_s / service_s) + 1
+        if len(at_most) < k + 1:
+            at_most[:] = np.cumsum(_md1_queue(rate_per_s * service_s, 2 * k + 1)).tolist()
+        x = rate_per_s * (k * service_s - wait_s)
+        term, total = math.exp(-x), 0.0
+        for j in range(k):
+            total += term * at_most[k - j]
+            term *= x / (j + 1)
+        return total
+
+    return FormulaLaw(cdf, service_s)
+
+
+def mg1_law(rate_per_s: float, service: ServiceTime) -> LatticeLaw:
+    """Response time in M/G/1: the wait is a geometric sum of residual services (Benes)."""
+    utilisation = _utilisation(rate_per_s, service.mean_s, 1)
+    wait_s = pollaczek_khinchine_wait_s(rate_per_s, service)
+
+    def build(points: int, step_s: float) -> Array:
+        wait = sum_of_geometric(residual_masses(service, points, step_s), utilisation)
+        return convolve(wait, service_masses(service, points, step_s))
+
+    return on_long_enough_lattice(build, wait_s + service.mean_s)
+
+
+def mgc_law(
+    rate_per_s: float, service: ServiceTime, servers: int, mean_wait_s: float
+) -> LatticeLaw:
+    """Response time in M/G/c, approximately.
+
+    A job is delayed with Erlang's probability (which hardly depends on the law of service). The
+    wait of a delayed job has the shape that it has in M/G/1 with the same utilisation and a server
+    as fast as all together, stretched to the given mean. Exact for M/M/c and for one server.
+    """
+    utilisation = _utilisation(rate_per_s, service.mean_s, servers)
+    delayed = erlang_c(rate_per_s * service.mean_s, servers)
+    # In M/G/1 a delayed job waits mean residual / (1 - rho); the stretch makes the means agree.
+    residual_s = service.mean_s * (1 + service.cv2) / 2
+    stretch = mean_wait_s / delayed * (1 - utilisation) / residual_s
+
+    def build(points: int, step_s: float) -> Array:
+        # Stretching a law is putting it on a lattice of a smaller step and then renaming the step.
+        residual = residual_masses(service, points, step_s / stretch)
+        some = sum_of_geometric(residual, utilisation)
+        # Wait of a delayed job: at least one residual, then a geometric number more.
+        wait = delayed * convolve(some, residual)
+        wait[0] += 1 - delayed
+        return convolve(wait, service_masses(service, points, step_s))
+
+    return on_long_enough_lattice(build, mean_wait_s + service.mean_s)
+
+
+def prediction(
+    mean_wait_s: float,
+    mean_service_s: float,
+    law: Law,
+    utilisation: float,
+    throughput_per_s: float,
+    method: str,
+) -> Prediction:
+    """Put means and percentiles together."""
+    return Prediction(
+        mean_wait_s=mean_wait_s,
+        mean_response_s=mean_wait_s + mean_service_s,
+        p50_s=law.percentile(0.50),
+        p95_s=law.percentile(0.95),
+        p99_s=law.percentile(0.99),
+        utilisation=utilisation,
+        throughput_per_s=throughput_per_s,
+        method=method,
+    )
+
+
+# -- parts ----------------------------------------------------------------------------------------
+
+
+def _utilisation(rate_per_s: float, mean_service_s: float, servers: int) -> float:
+    if servers < 1:
+        raise ValueError(f"servers {servers} must be at least 1")
+    if not rate_per_s > 0 or not mean_service_s > 0:
+        raise ValueError(
+            f"rate_per_s {rate_per_s} and the mean service {mean_service_s} must be above 0"
+        )
+    utilisation = rate_per_s * mean_service_s / servers
+    if utilisation >= 1:
+        raise Unstable(utilisation)
+    return utilisation
+
+
+def _mmc_cdf(
+    rate_per_s: float, mean_service_s: float, servers: int, delayed: float
+) -> Callable[[float], float]:
+    service_per_s = 1 / mean_service_s
+    spare_per_s = servers * service_per_s - rate_per_s
+    gap_per_s = spare_per_s - service_per_s
+
+    def cdf(t_s: float) -> float:
+        # P(T > t) = exp(-mu t) (1 + C mu (1 - exp(-gap t)) / gap), with the limit at gap 0.
+        grown_s = t_s if gap_per_s == 0 else -math.expm1(-gap_per_s * t_s) / gap_per_s
+        late = math.exp(-service_per_s * t_s) * (1 + delayed * service_per_s * grown_s)
+        return 1 - late
+
+    return cdf
+
+
+def _md1_queue(utilisation: float, size: int) -> Array:
+    """P(j jobs in the system) of M/D/1, j = 0..size, from the chain at departures.
+
+    Balance across each level: only positive terms, so it is stable at any length.
+    """
+    nobody = math.exp(-utilisation)  # P(no arrival in a service)
+    more_than = special.gammainc(np.arange(size + 1) + 1, utilisation)  # P(more than k arrivals)
+    queue = np.zeros(size + 1)
+    queue[0] = 1 - utilisation
+    for j in range(size):
+        up = queue[0] * more_than[j] + queue[1 : j + 1] @ more_than[j:0:-1]
+        queue[j + 1] = up / nobody
+    return queue

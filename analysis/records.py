@@ -1,0 +1,134 @@
+"""What a simulation gives back: one record a request, the time line, and figures over them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from policies import Counts
+
+Status = Literal["ok", "rejected", "expired", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One request. Times are seconds from the start; latency counts from scheduled_s.
+
+    finished_s is the end of decoding, answered_s when the client has the picture. steps_planned is
+    the first plan. degraded: delivered below the rung that the job gets without pressure. Fields
+    are None where the job never ran.
+    """
+
+    index: int
+    status: Status
+    scheduled_s: float
+    started_s: float | None
+    finished_s: float | None
+    answered_s: float
+    latency_s: float
+    variant: str | None = None
+    steps_planned: int | None = None
+    steps_run: int | None = None
+    rung_admitted: int | None = None
+    rung_delivered: int | None = None
+    early_exit: Literal["none", "replan"] = "none"
+    degraded: bool = False
+
+
+class TimePoint(NamedTuple):
+    """The dispatcher's counts and rung from t_s on, until the next point."""
+
+    t_s: float
+    waiting: int
+    running: int
+    rung: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One simulated run. busy_s is the time that each engine spent in boundaries."""
+
+    records: tuple[Record, ...]
+    timeline: tuple[TimePoint, ...]
+    counts: Counts
+    busy_s: Mapping[str, float]
+
+    def latencies_s(self, warm_up: int = 0) -> NDArray[np.float64]:
+        """Latencies of the requests with a picture, without the first `warm_up` requests."""
+        return np.array([r.latency_s for r in self.records[warm_up:] if r.status == "ok"])
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Figures over records. Percentiles and means are over the requests with a picture."""
+
+    requests: int
+    ok: int
+    rejected: int
+    expired: int
+    mean_s: float
+    p50_s: float
+    p95_s: float
+    p99_s: float
+    mean_steps: float
+    degraded_share: float
+
+
+def summarise(records: Iterable[Record]) -> Summary:
+    """The figures of a run; ValueError if no request got a picture."""
+    listed = list(records)
+    served = [record for record in listed if record.status == "ok"]
+    if not served:
+        raise ValueError("no request got a picture, so there is nothing to summarise")
+    latencies_s = np.array([record.latency_s for record in served])
+    p50_s, p95_s, p99_s = np.percentile(latencies_s, [50, 95, 99])
+    return Summary(
+        requests=len(listed),
+        ok=len(served),
+        rejected=sum(record.status == "rejected" for record in listed),
+        expired=sum(record.status == "expired" for record in listed),
+        mean_s=float(latencies_s.mean()),
+        p50_s=float(p50_s),
+        p95_s=float(p95_s),
+        p99_s=float(p99_s),
+        mean_steps=float(np.mean([record.steps_run or 0 for record in served])),
+        degraded_share=sum(record.degraded for record in served) / len(served),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean over replications with the half-width of its confidence interval."""
+
+    mean: float
+    half_width: float
+    replications: int
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and abs(value - self.mean) <= self.half_width
+
+
+def confidence_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    """Student's interval for the mean of independent replications; needs at least two."""
+    n = len(values)
+    if n < 2:
+        raise ValueError(f"a confidence interval needs at least 2 replications, got {n}")
+    if not 0 < level < 1:
+        raise ValueError(f"level {level} must lie between 0 and 1")
+    sample = np.asarray(values, dtype=np.float64)
+    quantile = float(stats.t.ppf((1 + level) / 2, n - 1))
+    half_width = quantile * float(sample.std(ddof=1)) / math.sqrt(n)
+    return Interval(float(sample.mean()), half_width, n)
+
+
+def replicate(
+    figure: Callable[[int], float], seeds: Iterable[int], level: float = 0.95
+) -> Interval:
+    """Run `figure` once per seed; the seeds must make the runs independent."""
+    return confidence_interval([figure(seed) for seed in seeds], level)
