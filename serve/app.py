@@ -99,7 +99,7 @@ def _build_pool(config: Config, pool: PoolSection) -> Application:
 
 def cluster_has_gpu() -> bool:
     """Whether the connected Ray cluster has a GPU."""
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    resources: dict[str, float] = ray.cluster_resources()
     return resources.get("GPU", 0) > 0
 
 
@@ -107,8 +107,8 @@ def _gateway_class(config: Config) -> Any:
     names = [pool.name for pool in config.engines]
 
     def build_app() -> ASGIApp:
-        from serve.backend import RayBackend
         from serve.gateway import create_app
+        from serve.ray_backend import RayBackend
 
         return create_app(config, RayBackend.for_pools(names))
 

@@ -69,15 +69,15 @@ class StampArrival:
         await self._app(scope, receive, send_stamped)
 
 
-def create_app(config: Config, backend: Backend) -> FastAPI:
+def create_app(config: Config, backend: Backend) -> StampArrival:
     """The HTTP application of this configuration in front of this backend."""
     app = FastAPI(title="Sluice", docs_url=None, redoc_url=None)
-    app.add_middleware(StampArrival)
     _add_error_handlers(app)
     _add_generations(app, config, backend)
     _add_models(app, config)
     _add_state(app, config, backend)
-    return app
+    # Around everything, so that the answer to an unforeseen fault is stamped too.
+    return StampArrival(app)
 
 
 def _add_generations(app: FastAPI, config: Config, backend: Backend) -> None:

@@ -67,7 +67,7 @@ def stop() -> None:
     import ray
     from ray import serve as ray_serve
 
-    ray_serve.shutdown()  # type: ignore[no-untyped-call]
+    ray_serve.shutdown()
     ray.shutdown()
 
 

@@ -32,9 +32,7 @@ def test_a_full_queue_says_when_to_come_back(retry_after_s: float | None, header
     ("error", "status"),
     [(errors.deadline_passed(2.5), 504), (errors.picture_failed("It overflowed."), 500)],
 )
-def test_a_client_is_told_not_to_repeat_what_would_fail_again(
-    error: ApiError, status: int
-) -> None:
+def test_a_client_is_told_not_to_repeat_what_would_fail_again(error: ApiError, status: int) -> None:
     assert error.status == status
     assert error.headers()["x-should-retry"] == "false"
 

@@ -79,9 +79,7 @@ def test_the_default_size_has_three_names(size: str | None) -> None:
         ({"quality": "high", "model": "sluice-shapes/turbo"}, "quality"),
     ],
 )
-def test_what_the_configuration_does_not_allow_is_refused(
-    body: dict[str, Any], param: str
-) -> None:
+def test_what_the_configuration_does_not_allow_is_refused(body: dict[str, Any], param: str) -> None:
     error = refusal(**body)
     assert (error.status, error.param) == (400, param)
     assert error.message.endswith(".")

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from policies.nouns import Job
+from serve import maker
+from serve.backend import DispatcherLost, EngineLost
+from serve.errors import ApiError
+from serve.maker import ENGINES_LOST_MAX, Made, Maker
+from serve.messages import Accepted, Failed, Order, Partial
+from serve.orders import Commission
+from tests.serve.fakes import DONE, PARTIALS, STUCK, FakeBackend
+
+COMMISSION = Commission(
+    Job("a", arrival_s=9.0, floor=2, deadline_s=14.0),
+    Order("a", "a red circle", "", 3, 64, 64, None, 2, False, 3, "png", 100),
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maker, "DISPATCHER_PAUSE_S", 0.0)
+
+
+def make(backend: FakeBackend) -> tuple[Made, list[int]]:
+    told: list[Partial] = []
+
+    async def body() -> Made:
+        return await Maker(backend, 6, clock=lambda: 13.0).start(COMMISSION, told.append)
+
+    made = asyncio.run(body())
+    return made, [partial.index for partial in told]
+
+
+def refusal(backend: FakeBackend) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        make(backend)
+    return caught.value
+
+
+def test_a_picture_comes_with_its_facts() -> None:
+    backend = FakeBackend()
+    made, _ = make(backend)
+    assert made.data == b"picture"
+    assert made.text_tokens == 4
+    assert made.facts.queue_ms == 1000.0
+    assert made.facts.service_ms == 2500.0
+    assert made.facts.total_ms == 4000.0
+    assert (made.facts.quality_admitted, made.facts.quality_delivered) == ("high", "medium")
+    assert backend.released == []
+
+
+def test_a_job_whose_engine_is_lost_runs_again_in_its_old_place() -> None:
+    backend = FakeBackend(runs=[[Accepted(4), EngineLost("e1")], [Accepted(4), DONE]])
+    make(backend)
+    assert backend.asked == [("a", False, None), ("a", True, "e1")]
+    assert backend.released == []
+
+
+def test_an_engine_that_stops_in_mid_sentence_is_lost() -> None:
+    backend = FakeBackend(runs=[[Accepted(4)], [DONE]])
+    make(backend)
+    assert backend.asked[1] == ("a", True, "e1")
+
+
+def test_partial_pictures_are_not_told_twice() -> None:
+    backend = FakeBackend(
+        runs=[[*PARTIALS[:2], EngineLost("e1")], [*PARTIALS, DONE]],
+    )
+    assert make(backend)[1] == [0, 1, 2]
+
+
+def test_a_job_that_outlives_no_engine_is_given_up() -> None:
+    backend = FakeBackend(runs=[[EngineLost("e")]])
+    error = refusal(backend)
+    assert (error.status, error.code) == (500, "engine_lost")
+    assert len(backend.asked) == ENGINES_LOST_MAX
+    assert backend.released == ["a"]
+
+
+def test_a_lost_dispatcher_is_asked_again_as_for_an_accepted_job() -> None:
+    backend = FakeBackend(answers=[DispatcherLost("x"), DispatcherLost("x"), "grant"])
+    make(backend)
+    assert [again for _, again, _ in backend.asked] == [False, True, True]
+
+
+def test_a_dispatcher_that_stays_away_is_told_as_unavailable() -> None:
+    assert refusal(FakeBackend(answers=[DispatcherLost("x")])).status == 503
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"), [("queue_full", 429), ("expired", 504), ("no_rung", 400)]
+)
+def test_a_refusal_becomes_its_status(reason: str, status: int) -> None:
+    assert refusal(FakeBackend(answers=[reason])).status == status
+
+
+def test_a_deadline_is_told_as_the_client_gave_it() -> None:
+    assert "deadline of 5 s" in refusal(FakeBackend(answers=["expired"])).message
+
+
+@pytest.mark.parametrize(("param", "status"), [(None, 500), ("prompt", 400)])
+def test_a_failed_picture_is_not_tried_again(param: str | None, status: int) -> None:
+    backend = FakeBackend(runs=[[Failed("It overflowed.", param)]])
+    assert refusal(backend).status == status
+    assert len(backend.asked) == 1
+    assert backend.released == []
+
+
+@pytest.mark.parametrize("how", [{"answers": ["wait"]}, {"runs": [[Accepted(4), STUCK]]}])
+def test_a_client_that_leaves_frees_the_place(how: dict[str, Any]) -> None:
+    async def body() -> list[str]:
+        backend = FakeBackend(**how)
+        task = Maker(backend, 6).start(COMMISSION, lambda partial: None)
+        await backend.stuck.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+        return backend.released
+
+    assert asyncio.run(body()) == ["a"]
