@@ -1,0 +1,53 @@
+# Sluice: `make` alone lists the targets. Nothing needs to be installed first but Python 3.11 or 3.12 and make.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+PORT ?=
+CONFIG ?=
+BIN := .venv/bin
+RUN_READY := .venv/.ready
+TEST_READY := .venv/.ready-for-tests
+
+.PHONY: help serve demo test check format train evaluate clean
+
+help: ## List the targets, one line each
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: $(RUN_READY) ## Start the image server on 127.0.0.1:8000 (PORT=, CONFIG= change that); Ctrl-C stops it
+	@exec $(BIN)/python -m serve $(if $(CONFIG),--config "$(CONFIG)") $(if $(PORT),--port "$(PORT)")
+
+demo: $(RUN_READY) ## Overload the server with and without early exit, hold a queueing model against it, write a report (8 min)
+	@exec $(BIN)/python -m analysis demo
+
+test: $(TEST_READY) ## Run all tests (12 min on two cores)
+	@exec $(BIN)/python -m pytest
+
+check: $(TEST_READY) ## Format, lint, strict types, import contract, fast tests (90 s)
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest -m "not ray and not slow"
+
+format: $(TEST_READY) ## Format the code and sort its imports
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
+
+train: $(RUN_READY) ## Train the embedded model anew from seeds (hours on two cores; resumes where it stopped)
+	@exec $(BIN)/python -m pipelines.embedded.training
+
+evaluate: $(RUN_READY) ## Measure the committed weights again and rewrite the model card
+	@exec $(BIN)/python -m pipelines.embedded.training --only-evaluate
+
+clean: ## Remove the virtual environment and caches; runs/ and training/ stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(RUN_READY): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
+		{ echo "Sluice needs Python 3.11 or 3.12; name one with PYTHON=/path/to/python3.11."; exit 2; }
+	@echo "Setting up .venv (once; a few minutes) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(TEST_READY): tests/requirements.txt $(RUN_READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
