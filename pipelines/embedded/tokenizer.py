@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from transformers import CLIPTokenizer
@@ -15,20 +16,16 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 def build_tokenizer(words: Sequence[str], folder: Path) -> CLIPTokenizer:
     """Write vocab.json and merges.txt for `words` into `folder` and return the tokenizer made from them.
 
-    Byte-pair merges spell every word from its left end, so that a known word is one token and an unknown one is the tokens of
-    its known beginnings and bytes: unknown words cost tokens but never fail.
+    A word's merges are added after those of the words before it and only join what those left apart, so every word ends as one
+    token. Text made of other words is spelled in pieces: unknown words cost tokens but never fail.
     """
     alphabet = _byte_symbols()
     tokens = [*alphabet, *(symbol + "</w>" for symbol in alphabet)]
     merges: list[tuple[str, str]] = []
     for word in words:
-        symbols = [*word[:-1], word[-1] + "</w>"]
-        left = symbols[0]
-        for right in symbols[1:]:
-            if (left, right) not in merges:
-                merges.append((left, right))
-                tokens.append(left + right)
-            left += right
+        while len(symbols := _merged(word, merges)) > 1:
+            merges.append((symbols[0], symbols[1]))
+            tokens.append(symbols[0] + symbols[1])
     vocabulary = list(dict.fromkeys([*tokens, START, END]))
     folder.mkdir(parents=True, exist_ok=True)
     vocab_file, merges_file = folder / "vocab.json", folder / "merges.txt"
@@ -43,6 +40,18 @@ def build_tokenizer(words: Sequence[str], folder: Path) -> CLIPTokenizer:
     )
     tokenizer.save_pretrained(folder)
     return tokenizer
+
+
+def _merged(word: str, merges: Sequence[tuple[str, str]]) -> list[str]:
+    """The word after byte-pair encoding: of the merges that apply, the earliest goes first."""
+    symbols = [*word[:-1], word[-1] + "</w>"]
+    while True:
+        pairs = list(pairwise(symbols))
+        merge = next((merge for merge in merges if merge in pairs), None)
+        if merge is None:
+            return symbols
+        at = pairs.index(merge)
+        symbols[at : at + 2] = [merge[0] + merge[1]]
 
 
 def _byte_symbols() -> list[str]:
