@@ -1,0 +1,343 @@
+"""What the models say of a run before it (and, with its own arrivals, after it).
+
+A static server has a closed form: M/G/c where an engine runs one job at a time, the birth-death
+chain of a batching engine otherwise, and none at all in overload, where only the growth of the
+queue and a run of finite length can be predicted. A controlled server is simulated with the live
+policies. Every run is simulated besides, in two ways: a priori, over many Poisson schedules of the
+run's own length (which gives the band in which one run may fall by chance), and trace-driven, with
+the arrivals that the server really saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.costs import Costs, completion_rates_per_s
+from analysis.intervals import Band
+from analysis.lps import lps
+from analysis.queueing import Prediction, Unstable, mgc
+from analysis.runs import Outcome, Request
+from analysis.server_config import ServerSettings
+from analysis.service_times import Empirical
+from analysis.simulator import (
+    Arrival,
+    EngineSpec,
+    Overheads,
+    Server,
+    Template,
+    simulate,
+)
+from loadgen.arrivals import poisson
+
+Array = NDArray[np.float64]
+Model = Literal["M/G/1", "M/G/c", "birth-death chain", "none", "simulator"]
+
+REPLICATIONS = 60
+A_PRIORI_SEED = 1_000_000
+"""Seeds of the schedules that no run uses."""
+
+
+class TabulatedCosts:
+    """A cost table looked up once for every batch; `factor` makes the engine that much slower."""
+
+    def __init__(
+        self, costs: Costs, variants: Sequence[str], max_batch: int, factor: float = 1.0
+    ) -> None:
+        batches = range(1, max_batch + 1)
+        self._encode_s = {v: factor * costs.encode_s(v) for v in variants}
+        self._step_s = {v: [factor * costs.step_s(v, b) for b in batches] for v in variants}
+        self._decode_s = {v: [factor * costs.decode_s(v, b) for b in batches] for v in variants}
+
+    def encode_s(self, variant: str) -> float:
+        """Encoding one new prompt."""
+        return self._encode_s[variant]
+
+    def step_s(self, variant: str, batch: int) -> float:
+        """One step of `batch` jobs."""
+        return self._step_s[variant][batch - 1]
+
+    def decode_s(self, variant: str, batch: int) -> float:
+        """Decoding `batch` pictures."""
+        return self._decode_s[variant][batch - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of a run, measured or predicted, in seconds, shares and counts."""
+
+    n: float
+    mean_s: float
+    p50_s: float
+    p95_s: float
+    p99_s: float
+    mean_steps: float
+    degraded_share: float
+    rejected: float
+
+
+LATENCIES = ("mean_s", "p50_s", "p95_s", "p99_s")
+WORK = ("mean_steps", "degraded_share")
+
+
+def figures_of(
+    outcomes: Sequence[Outcome], n: int, rejected: int, settings: ServerSettings
+) -> Figures:
+    """Figures over served pictures; latencies are nan if there is none.
+
+    A picture is degraded if it had fewer steps, or another variant, than full service.
+    """
+    if not outcomes:
+        nan = float("nan")
+        return Figures(n, nan, nan, nan, nan, nan, nan, rejected)
+    best = settings.ladder.best
+    latencies_s = np.array([outcome.latency_s for outcome in outcomes])
+    p50_s, p95_s, p99_s = np.percentile(latencies_s, (50, 95, 99))
+    degraded = [o.variant != best.variant or o.steps < best.steps for o in outcomes]
+    return Figures(
+        n=n,
+        mean_s=float(latencies_s.mean()),
+        p50_s=float(p50_s),
+        p95_s=float(p95_s),
+        p99_s=float(p99_s),
+        mean_steps=float(np.mean([outcome.steps for outcome in outcomes])),
+        degraded_share=float(np.mean(degraded)),
+        rejected=rejected,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A server as the models see it. `costs` reach every batch of every engine."""
+
+    settings: ServerSettings
+    costs: Costs
+    overheads: Overheads
+
+    def slower(self, factor: float) -> World:
+        """The same with engines that take `factor` times as long."""
+        variants, batch = self.settings.ladder.variants, self.settings.max_batch
+        return replace(self, costs=TabulatedCosts(self.costs, variants, batch, factor))
+
+    def server(self) -> Server:
+        """For the simulator."""
+        settings = self.settings
+        engines = [
+            EngineSpec(f"{pool.name}-{number}", pool.max_batch, frozenset(pool.variants))
+            for pool in settings.pools
+            for number in range(pool.replicas)
+        ]
+        return Server(
+            ladder=settings.ladder,
+            controller=settings.controller,
+            costs=self.costs,
+            engines=tuple(engines),
+            max_waiting=settings.max_waiting,
+            in_flight=settings.in_flight,
+            overheads=self.overheads,
+            hold_s=settings.hold_s,
+        )
+
+
+def full_step_rates_per_s(settings: ServerSettings, costs: Costs) -> list[float]:
+    """Pictures per second at full service with n = 1, 2, ... jobs, over all engines together.
+
+    The dispatcher sends each job to the engine with most free places, so n jobs are spread evenly.
+    The last entry is the full-step capacity.
+    """
+    best, batches = settings.ladder.best, settings.batches_of_best()
+    rates = {b: completion_rates_per_s(costs, best.variant, best.steps, b) for b in set(batches)}
+    inside = [0] * len(batches)
+    totals: list[float] = []
+    for _ in range(sum(batches)):
+        freest = max(range(len(batches)), key=lambda engine: batches[engine] - inside[engine])
+        inside[freest] += 1
+        spread = zip(batches, inside, strict=True)
+        totals.append(sum(rates[batch][n - 1] for batch, n in spread if n))
+    return totals
+
+
+def capacity_per_s(settings: ServerSettings, costs: Costs) -> float:
+    """Full-step pictures per second with every engine at its batch limit.
+
+    Each picture takes its steps in a full batch, and one encoding and one decoding of its own.
+    """
+    return full_step_rates_per_s(settings, costs)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedForm:
+    """The queueing model of a run. `figures` is None where the model has no steady state."""
+
+    model: Model
+    method: str
+    figures: Figures | None
+    growth_per_s: float | None = None
+
+
+def closed_form(
+    world: World, rate_per_s: float, unloaded_service_s: Sequence[float]
+) -> ClosedForm | None:
+    """The queueing model of a static server; None for a controlled one.
+
+    `unloaded_service_s`: measured service times of single jobs, which M/G/c takes as they are.
+    """
+    settings = world.settings
+    if settings.controlled:
+        return None
+    batches = settings.batches_of_best()
+    try:
+        if max(batches) == 1:
+            busy_s = np.asarray(unloaded_service_s) + world.overheads.grant_s
+            prediction = mgc(rate_per_s, Empirical(busy_s), len(batches))
+            model: Model = "M/G/1" if len(batches) == 1 else "M/G/c"
+            # The way to the engine is part of the time that its one place is taken.
+            outside_s = world.overheads.network_s + world.overheads.response_s
+        else:
+            prediction = lps(rate_per_s, full_step_rates_per_s(settings, world.costs))
+            model, outside_s = "birth-death chain", _around(world.overheads)
+    except Unstable as unstable:
+        capacity = rate_per_s / unstable.utilisation
+        method = (
+            f"no steady state: {rate_per_s:.2f}/s arrive and {capacity:.2f}/s can be served"
+            f" (utilisation {unstable.utilisation:.2f}), so the queue grows by"
+            f" {rate_per_s - capacity:.2f} jobs a second for as long as this lasts"
+        )
+        return ClosedForm("none", method, None, rate_per_s - capacity)
+    return ClosedForm(model, prediction.method, _steady(prediction, outside_s, settings))
+
+
+def _around(overheads: Overheads) -> float:
+    return overheads.network_s + overheads.grant_s + overheads.response_s
+
+
+def _steady(prediction: Prediction, outside_s: float, settings: ServerSettings) -> Figures:
+    return Figures(
+        n=float("nan"),
+        mean_s=prediction.mean_response_s + outside_s,
+        p50_s=prediction.p50_s + outside_s,
+        p95_s=prediction.p95_s + outside_s,
+        p99_s=prediction.p99_s + outside_s,
+        mean_steps=float(settings.ladder.best.steps),
+        degraded_share=0.0,
+        rejected=0.0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class APriori:
+    """Many runs of finite length: the mean of each figure, and where 95 % of the runs fall.
+
+    `latencies_s`: quantiles of all their latencies together; `cdf_bands` where 95 % of the single
+    runs' quantiles lie, at the same levels.
+    """
+
+    figures: Figures
+    bands: dict[str, Band]
+    latencies_s: Array
+    latency_bands: tuple[Array, Array]
+    replications: int
+
+
+LEVELS = np.linspace(0.005, 0.995, 100)
+
+
+def a_priori(
+    world: World, rate_per_s: float, duration_s: float, replications: int = REPLICATIONS
+) -> APriori:
+    """Predict a run that has not been: own Poisson seeds, from an empty server."""
+    runs: list[Figures] = []
+    quantiles: list[Array] = []
+    for number in range(replications):
+        times_s = poisson(rate_per_s, duration_s, A_PRIORI_SEED + number)
+        if not times_s.size:
+            continue
+        outcomes, rejected = simulated(world, times_s.tolist(), [True] * times_s.size)
+        runs.append(figures_of(outcomes, times_s.size, rejected, world.settings))
+        quantiles.append(np.quantile([outcome.latency_s for outcome in outcomes], LEVELS))
+    if not runs:
+        raise ValueError("the run is too short for a single arrival; give more --seconds")
+    names = Figures.__slots__
+    columns = {name: np.array([getattr(run, name) for run in runs]) for name in names}
+    bands = {}
+    for name, column in columns.items():
+        low, high = np.quantile(column, (0.025, 0.975))
+        bands[name] = Band(float(low), float(high))
+    low_s, high_s = np.quantile(quantiles, (0.025, 0.975), axis=0)
+    return APriori(
+        figures=Figures(**{name: float(column.mean()) for name, column in columns.items()}),
+        bands=bands,
+        latencies_s=np.mean(quantiles, axis=0),
+        latency_bands=(low_s, high_s),
+        replications=len(runs),
+    )
+
+
+def simulated(
+    world: World, arrivals_s: Sequence[float], encodes: Sequence[bool]
+) -> tuple[list[Outcome], int]:
+    """Outcomes of the served jobs in order of arrival, and the number of refusals."""
+    outcomes, rejected = _simulate(world, arrivals_s, encodes)
+    return [outcome for outcome in outcomes if outcome is not None], rejected
+
+
+def _simulate(
+    world: World, arrivals_s: Sequence[float], encodes: Sequence[bool]
+) -> tuple[list[Outcome | None], int]:
+    floor = world.settings.ladder.last  # the demo's requests accept any rung
+    templates = {new: Template(floor, encodes=new) for new in (True, False)}
+    arrivals = [Arrival(t, templates[e]) for t, e in zip(arrivals_s, encodes, strict=True)]
+    result = simulate(arrivals, world.server())
+    outcomes: list[Outcome | None] = []
+    for record in result.records:
+        if record.status != "ok" or record.variant is None:
+            outcomes.append(None)
+            continue
+        service_s = (record.finished_s or 0.0) - (record.started_s or 0.0)
+        steps = record.steps_run or 0
+        outcomes.append(Outcome(record.latency_s, record.variant, steps, service_s))
+    return outcomes, sum(record.status == "rejected" for record in result.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The arrivals that the server saw: when, how long after schedule, and with a new prompt?"""
+
+    received_s: tuple[float, ...]
+    late_s: tuple[float, ...]
+    encodes: tuple[bool, ...]
+
+
+def trace_of(requests: Sequence[Request]) -> Trace:
+    """The trace of a run, by the server's stamps. Prompts are encoded when first seen."""
+    came = sorted(
+        (request.received_s, request.scheduled_s, request.prompt)
+        for request in requests
+        if request.received_s is not None
+    )
+    seen: set[str] = set()
+    encodes = []
+    for _, _, prompt in came:
+        encodes.append(prompt not in seen)
+        seen.add(prompt)
+    return Trace(
+        tuple(received for received, _, _ in came),
+        tuple(received - scheduled for received, scheduled, _ in came),
+        tuple(encodes),
+    )
+
+
+def trace_driven(world: World, trace: Trace) -> tuple[list[Outcome], Figures]:
+    """Replay the realised arrivals. The way to the server is in the trace, as it was measured."""
+    at_server = replace(world, overheads=replace(world.overheads, network_s=0.0))
+    outcomes, rejected = _simulate(at_server, trace.received_s, trace.encodes)
+    served = [
+        replace(outcome, latency_s=outcome.latency_s + late_s)
+        for outcome, late_s in zip(outcomes, trace.late_s, strict=True)
+        if outcome is not None
+    ]
+    return served, figures_of(served, len(outcomes), rejected, world.settings)
