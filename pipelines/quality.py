@@ -13,13 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerDiscreteScheduler,
-    LCMScheduler,
-    StableDiffusionPipeline,
-)
+from diffusers import StableDiffusionPipeline
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
@@ -32,12 +26,6 @@ from pipelines.embedded.scenes import Item, Scene, random_scene
 
 Pictures = NDArray[np.uint8]
 ATTRIBUTES = ("shape", "colour", "size", "position", "background", "count")
-SAMPLERS = {
-    "ddim": DDIMScheduler,
-    "euler": EulerDiscreteScheduler,
-    "dpmsolver++": DPMSolverMultistepScheduler,
-    "lcm": LCMScheduler,
-}
 _BATCH = 32
 
 
@@ -170,14 +158,11 @@ def generate(
     return np.concatenate(done)
 
 
-def load_plain(folder: Path | str, sampler: str | None = None) -> StableDiffusionPipeline:
-    """The folder's pipeline as the library loads it, in float32, on another sampler if one is named."""
-    pipeline = StableDiffusionPipeline.from_pretrained(
-        folder, torch_dtype=torch.float32, safety_checker=None, local_files_only=True
+def load_plain(folder: Path | str) -> StableDiffusionPipeline:
+    """The folder's pipeline as the library loads it, in float32 and without a network."""
+    return StableDiffusionPipeline.from_pretrained(
+        folder, safety_checker=None, local_files_only=True
     )
-    if sampler is not None:
-        pipeline.scheduler = SAMPLERS[sampler].from_config(pipeline.scheduler.config)
-    return pipeline
 
 
 def _signed(pictures: Pictures) -> Tensor:
