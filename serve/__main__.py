@@ -71,7 +71,7 @@ def _watch(service: subprocess.Popen[bytes], watched: frozenset[signal.Signals])
             service.wait()
         elif received in STOP_SIGNALS and stop_by_s is None:
             stop_by_s = time.monotonic() + STOP_PATIENCE_S
-            service.send_signal(signal.SIGTERM)
+            service.send_signal(signal.SIGINT)  # Ray takes SIGTERM for a crash and says so
     if stop_by_s is not None:
         return 0
     status = service.returncode

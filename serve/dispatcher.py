@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 from policies.dispatcher import Dispatcher
@@ -88,6 +89,7 @@ class DispatcherServer:
         names = ("admitted", "finished", "cancelled", "failed", "expired", "rejected", "requeued")
         return {
             "model": self._config.model.id,
+            "pid": os.getpid(),
             "waiting": counts.waiting,
             "running": counts.running,
             "max_waiting": self._config.dispatcher.max_waiting,

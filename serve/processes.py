@@ -23,10 +23,10 @@ def adopt_orphans() -> None:
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Have SIGTERM sent to this process when its parent dies, also if it has died already."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    """Have SIGINT sent to this process when its parent dies, also if it has died already."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
     if os.getppid() != parent_pid:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def descendants(root_pid: int) -> set[int]:

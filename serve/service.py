@@ -33,6 +33,7 @@ RAY_ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_agent_register_timeout_ms": "120000",  # 30 s are too few where other work takes the cores
 }
 
 
@@ -51,13 +52,19 @@ def start(config: Config) -> None:
 
     from serve.app import deploy
 
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        logging_level=logging.ERROR,
-        configure_logging=True,
-    )
+    for last in (False, True):
+        try:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                logging_level=logging.ERROR,
+            )
+            break
+        except Exception as error:  # Ray raises bare ones; a slow machine may need a second try
+            ray.shutdown()
+            if last:
+                raise RuntimeError(f"Ray could not start: {error}") from error
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     deploy(config)
 
@@ -117,12 +124,12 @@ def base_url(config: Config) -> str:
 def run(config: Config) -> int:
     """Serve until a stop signal; the exit status."""
     url = base_url(config)
-    for number in STOP_SIGNALS:
-        signal.signal(number, _ask_to_stop)
+    _listen_for_stop()
     try:
         # They were blocked by the starting process, so that none could be lost before this line.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         start(config)
+        _listen_for_stop()  # Ray may have taken some of the signals for itself
         wait_until_answered(config, url)
         print(ready_line(config, url), flush=True)
         while True:
@@ -135,6 +142,11 @@ def run(config: Config) -> int:
     except RuntimeError as error:
         print(f"sluice: {_cause(str(error))}", file=sys.stderr, flush=True)
         return 2
+
+
+def _listen_for_stop() -> None:
+    for number in STOP_SIGNALS:
+        signal.signal(number, _ask_to_stop)
 
 
 def _ask_to_stop(number: int, frame: types.FrameType | None) -> None:
