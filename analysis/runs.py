@@ -152,9 +152,9 @@ class Run:
             if r.received_s is not None and r.queue_s is not None
         ]
         at = np.asarray(times_s, dtype=np.float64)
-        return np.searchsorted(np.sort(came), at, side="right") - np.searchsorted(
-            np.sort(began), at, side="right"
-        ).astype(np.float64)
+        arrived = np.searchsorted(np.sort(came), at, side="right")
+        started = np.searchsorted(np.sort(began), at, side="right")
+        return (arrived - started).astype(np.float64)
 
 
 def read_run(folder: Path) -> Run:

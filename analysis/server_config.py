@@ -182,6 +182,11 @@ def weights_of(settings: ServerSettings, variant: str) -> str:
     return source.removeprefix(HUB)
 
 
+def is_embedded(settings: ServerSettings) -> bool:
+    """Whether all pictures come from the embedded model, which the judge can read."""
+    return all(source.startswith(EMBEDDED) for source in settings.sources.values())
+
+
 def profile_command(settings: ServerSettings, out: Path) -> list[str]:
     """Arguments of `python` that measure the cost table of this server. ConfigError if it cannot.
 
@@ -196,6 +201,8 @@ def profile_command(settings: ServerSettings, out: Path) -> list[str]:
                 f"the demo measures one {what} for all engines, and the configuration has"
                 f" {', '.join(str(v) for v in sorted(values, key=str))}; give all the same"
             )
+    if "auto" in devices:
+        raise ConfigError("the demo needs to know the engines' device; write cpu or cuda, not auto")
     command = ["-m", "pipelines", "profile", "--out", str(out)]
     for name in settings.ladder.variants:
         command += ["--variant", f"{name}={weights_of(settings, name)}"]

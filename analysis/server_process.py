@@ -1,0 +1,215 @@
+"""Starts and stops a server of its own for a measurement, and asks it for its state.
+
+The server is a process (`python -m serve`), never an import: what is measured is what users run.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from analysis.server_config import ROOT
+
+START_PATIENCE_S = 180.0
+STOP_PATIENCE_S = 30.0
+REQUEST_TIMEOUT_S = 120.0
+POLL_PERIOD_S = 1.0
+POLL_TIMEOUT_S = 10.0
+RECEIVED_HEADER = "x-received-at"
+
+
+class DemoError(RuntimeError):
+    """The demonstration cannot go on; the message is one sentence for the user."""
+
+
+def last_words(log: Path) -> str:
+    """The last line that a process wrote, for an error message."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it said nothing"
+
+
+def run_python(
+    arguments: Sequence[str], log: Path, what: str, *, fine: Sequence[int] = (0,)
+) -> int:
+    """Run `python ARGUMENTS` to its end, its words in `log`; returns its status.
+
+    DemoError with its last line if the status is not among `fine`.
+    """
+    with log.open("w", encoding="utf-8") as sink:
+        status = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    if status not in fine:
+        raise DemoError(f"{what} failed (status {status}, log {log}): {last_words(log)}")
+    return status
+
+
+@contextmanager
+def running_server(
+    config: Path, port: int, log: Path, command: Sequence[str] = ("-m", "serve")
+) -> Iterator[str]:
+    """A server from `python -m serve`, ready; gives its URL and stops it at the end.
+
+    DemoError if it does not get ready, or does not stop when told to.
+    """
+    with log.open("w", encoding="utf-8") as sink:
+        process = subprocess.Popen(
+            [sys.executable, *command, "--config", str(config), "--port", str(port)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=sink,
+            text=True,
+            # Ctrl-C comes to the demonstration, which then stops the server once and in order.
+            start_new_session=True,
+        )
+        try:
+            _wait_until_ready(process, log)
+            yield f"http://127.0.0.1:{port}"
+        except BaseException:
+            _stop(process, log, quietly=True)
+            raise
+        _stop(process, log, quietly=False)
+
+
+def _wait_until_ready(process: subprocess.Popen[str], log: Path) -> None:
+    """`python -m serve` prints one line when a real request would be answered."""
+    impatience = threading.Timer(START_PATIENCE_S, process.terminate)
+    impatience.daemon = True
+    impatience.start()
+    began_s = time.monotonic()
+    try:
+        assert process.stdout is not None  # opened as a pipe
+        line = process.stdout.readline()
+    finally:
+        impatience.cancel()
+    if line:
+        return
+    process.wait()
+    if time.monotonic() - began_s >= START_PATIENCE_S:
+        raise DemoError(f"the server was not ready after {START_PATIENCE_S:.0f} s (log {log})")
+    raise DemoError(f"the server did not start (log {log}): {last_words(log)}")
+
+
+def _stop(process: subprocess.Popen[str], log: Path, *, quietly: bool) -> None:
+    died = process.poll()
+    if died is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            if not quietly:
+                raise DemoError(
+                    f"the server did not stop within {STOP_PATIENCE_S:.0f} s and was killed"
+                    f" (log {log})"
+                ) from None
+    if process.stdout is not None:
+        process.stdout.close()
+    if died is not None and not quietly:
+        raise DemoError(f"the server ended by itself (log {log}): {last_words(log)}")
+
+
+@contextmanager
+def polled_status(url: str, path: Path, period_s: float = POLL_PERIOD_S) -> Iterator[None]:
+    """Ask for `/v1/status` about once a period and append each answer to `path`, one JSON line.
+
+    `unix_s` is the middle of the exchange; `answer_s` how long it took. A failed poll is left out:
+    its absence shows in the data.
+    """
+    over = threading.Event()
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def poll() -> None:
+        with path.open("a", encoding="utf-8") as sink:
+            while not over.is_set():
+                began_s = time.time()
+                status = ask_status(url)
+                ended_s = time.time()
+                if status is not None:
+                    line = {
+                        "unix_s": round((began_s + ended_s) / 2, 6),
+                        "answer_s": round(ended_s - began_s, 6),
+                        **{name: status[name] for name in ("waiting", "running", "rung")},
+                        "counters": status["counters"],
+                    }
+                    sink.write(json.dumps(line) + "\n")
+                    sink.flush()
+                over.wait(max(0.0, period_s - (ended_s - began_s)))
+
+    thread = threading.Thread(target=poll, name="status", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def ask_status(url: str) -> dict[str, Any] | None:
+    """The server's state, or None if it does not answer."""
+    try:
+        with urllib.request.urlopen(f"{url}/v1/status", timeout=POLL_TIMEOUT_S) as answer:
+            found: dict[str, Any] = json.load(answer)
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def ask_one_by_one(url: str, prompts: Sequence[str], first_seed: int, path: Path) -> None:
+    """Send one request after another to an idle server; each is a line of `path`.
+
+    The lines have the load generator's form, times counted from the first request, and scheduled
+    means sent. DemoError if one is not served.
+    """
+    start_s = time.time()
+    lines = []
+    for index, prompt in enumerate(prompts):
+        body = json.dumps({"prompt": prompt, "seed": first_seed + index}).encode()
+        request = urllib.request.Request(
+            f"{url}/v1/images/generations", body, {"content-type": "application/json"}
+        )
+        sent_s = time.time()
+        try:
+            with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_S) as answer:
+                content = json.load(answer)
+                received_s = float(answer.headers[RECEIVED_HEADER])
+        except urllib.error.HTTPError as error:
+            told = error.read().decode(errors="replace").strip()
+            raise DemoError(f"the idle server refused a request: {told}") from None
+        except (OSError, ValueError, TypeError) as error:
+            raise DemoError(f"the idle server did not answer a request ({error})") from None
+        answered_s = time.time()
+        lines.append(
+            {
+                "index": index,
+                "prompt": prompt,
+                "seed": first_seed + index,
+                "scheduled_s": round(sent_s - start_s, 6),
+                "sent_s": round(sent_s - start_s, 6),
+                "received_s": round(received_s - start_s, 6),
+                "answered_s": round(answered_s - start_s, 6),
+                "latency_s": round(answered_s - sent_s, 6),
+                "status": 200,
+                "error": None,
+                "image": None,
+                "serving": content["data"][0]["serving"],
+            }
+        )
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

@@ -1,0 +1,372 @@
+"""From the raw data of a demonstration to its results: predictions, deviations, verdicts.
+
+Everything is computed from the files in the demonstration's folder, so that a report can be built
+again without running anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.causes import Causes, deviation, explain, find_causes
+from analysis.intervals import (
+    EFFECTIVE_MIN,
+    Band,
+    block_bootstrap,
+    effective_size,
+    mean_of,
+    percentile_of,
+    wilson,
+)
+from analysis.prediction import (
+    LATENCIES,
+    REPLICATIONS,
+    WORK,
+    APriori,
+    ClosedForm,
+    Figures,
+    TabulatedCosts,
+    World,
+    a_priori,
+    capacity_per_s,
+    closed_form,
+    figures_of,
+    trace_driven,
+    trace_of,
+)
+from analysis.runs import DataError, Request, Run, read_requests, read_run
+from analysis.server_config import ServerSettings, read_settings
+from analysis.simulator import Overheads
+from analysis.verdicts import (
+    Verdict,
+    accuracy_kept,
+    controlled_p95,
+    loads_valid,
+    nothing_refused,
+    queue_growth,
+    same_quality,
+    static_queue_grows,
+)
+from pipelines.costs import CostTable
+
+Array = NDArray[np.float64]
+
+META_FILE = "demo.json"
+COSTS_FILE = "costs.json"
+RESULTS_FILE = "results.json"
+CONTROLLERS = ("static", "controlled")
+LOW, HIGH = 0.6, 1.5
+"""Offered load as a share of the full-step capacity."""
+
+BOOTSTRAP_SEED = 10
+P99_MIN = 500
+"""Below this many requests p99 rests on fewer than five of them."""
+
+
+def run_name(controller: str, load: float) -> str:
+    """Folder of one run."""
+    return f"{controller}-{load:g}"
+
+
+def unloaded_file(controller: str) -> str:
+    """File of the requests that one server answered one at a time."""
+    return f"unloaded-{controller}.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    """One request at a time: medians, in seconds, and each service time."""
+
+    latency_s: float
+    service_s: tuple[float, ...]
+    overheads: Overheads
+    requests: int
+
+    @property
+    def overhead_s(self) -> float:
+        """HTTP, Ray and the way between the parts: everything but the engine."""
+        parts = self.overheads
+        return parts.network_s + parts.grant_s + parts.response_s
+
+
+def unloaded_from(requests: Sequence[Request]) -> Unloaded:
+    """Medians over sequential requests; DataError if one was not served."""
+    latencies, before, queue, service, after = [], [], [], [], []
+    for request in requests:
+        spent = (request.latency_s, request.received_s, request.queue_s, request.service_s)
+        if request.status != 200 or request.after_s is None or None in spent:
+            raise DataError("a request to the idle server was not served; see the server's log")
+        latency_s, received_s, queue_s, service_s = (float(part or 0.0) for part in spent)
+        latencies.append(latency_s)
+        before.append(max(0.0, received_s - request.scheduled_s))
+        queue.append(queue_s)
+        service.append(service_s)
+        after.append(max(0.0, request.after_s))
+    if not requests:
+        raise DataError("no request was sent to the idle server; run the demo again")
+    medians = (float(np.median(part)) for part in (before, queue, after))
+    return Unloaded(float(np.median(latencies)), tuple(service), Overheads(*medians), len(requests))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One run beside its predictions. `predicted` is the queueing model's: the closed form if
+    there is one, else the simulation a priori; `model` names it."""
+
+    run: Run
+    controller: str
+    load: float
+    measured: Figures
+    bands: Mapping[str, Band]
+    independent: float
+    closed: ClosedForm | None
+    prior: APriori
+    replayed: Figures
+    replayed_s: Array = field(repr=False)
+    causes: Causes | None
+    model: str
+    predicted: Figures
+    accuracy: float | None
+    accuracy_band: Band | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A whole demonstration."""
+
+    folder: Path
+    meta: Mapping[str, Any]
+    costs: CostTable
+    settings: Mapping[str, ServerSettings]
+    capacity_per_s: float
+    unloaded: Mapping[str, Unloaded]
+    comparisons: tuple[Comparison, ...]
+    verdicts: tuple[Verdict, ...]
+
+    def comparison(self, controller: str, load: float) -> Comparison:
+        """The run of this controller at this load."""
+        wanted = (controller, load)
+        return next(c for c in self.comparisons if (c.controller, c.load) == wanted)
+
+
+def read_study(
+    folder: Path,
+    replications: int = REPLICATIONS,
+    on_progress: Callable[[str], None] = lambda what: None,
+) -> Study:
+    """Compute everything from the folder's raw data. DataError or ValueError in one sentence."""
+    meta = _read_meta(folder)
+    costs = CostTable.load(folder / COSTS_FILE)
+    settings = {name: read_settings(folder / f"{name}.yaml") for name in CONTROLLERS}
+    unloaded = {
+        name: unloaded_from(read_requests(folder / unloaded_file(name))) for name in CONTROLLERS
+    }
+    comparisons = []
+    for load in (LOW, HIGH):
+        for controller in CONTROLLERS:
+            on_progress(f"predicting {run_name(controller, load)}")
+            run = read_run(folder / run_name(controller, load))
+            world = world_of(settings[controller], costs, unloaded[controller].overheads)
+            service_s = unloaded[controller].service_s
+            comparisons.append(compare(run, controller, load, world, service_s, replications))
+    capacity = capacity_per_s(settings["static"], costs)
+    study = Study(folder, meta, costs, settings, capacity, unloaded, tuple(comparisons), ())
+    return Study(folder, meta, costs, settings, capacity, unloaded, study.comparisons, judge(study))
+
+
+def world_of(settings: ServerSettings, costs: CostTable, overheads: Overheads) -> World:
+    """The server as the models see it; ValueError if the table lacks a variant or a batch."""
+    variants = settings.ladder.variants
+    return World(settings, TabulatedCosts(costs, variants, settings.max_batch), overheads)
+
+
+def _read_meta(folder: Path) -> Mapping[str, Any]:
+    path = folder / META_FILE
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise DataError(
+            f"{folder} holds no {META_FILE}; name the folder of a finished demo, such as runs/<time>"
+        ) from None
+    except ValueError:
+        raise DataError(f"{path} is damaged (no JSON); run the demo again") from None
+    if not isinstance(meta, dict):
+        raise DataError(f"{path} is damaged (no object); run the demo again")
+    return meta
+
+
+def compare(
+    run: Run,
+    controller: str,
+    load: float,
+    world: World,
+    unloaded_service_s: Sequence[float],
+    replications: int = REPLICATIONS,
+) -> Comparison:
+    """Predict a run in every way and set the measurement beside it."""
+    outcomes = run.outcomes
+    measured = figures_of(outcomes, len(run.requests), run.rejected, world.settings)
+    closed = closed_form(world, run.rate_per_s, unloaded_service_s)
+    prior = a_priori(world, run.rate_per_s, run.duration_s, replications)
+    trace = trace_of(run.requests)
+    replayed_outcomes, replayed = trace_driven(world, trace)
+    steady = None if closed is None else closed.figures
+    predicted = prior.figures if steady is None else steady
+    model = closed.model if closed is not None and steady is not None else "simulator"
+    causes = None
+    notes: list[str] = []
+    if outcomes:
+        causes = find_causes(world, run.requests, trace, measured, predicted, prior, replayed)
+        notes += explain(measured, predicted, prior, causes, _told(model))
+    latencies_s = np.array([outcome.latency_s for outcome in outcomes])
+    independent = effective_size(latencies_s)
+    notes += _shortness(latencies_s.size, independent)
+    quality = run.quality
+    return Comparison(
+        run=run,
+        controller=controller,
+        load=load,
+        measured=measured,
+        bands=_bands(latencies_s),
+        independent=independent,
+        closed=closed,
+        prior=prior,
+        replayed=replayed,
+        replayed_s=np.array([outcome.latency_s for outcome in replayed_outcomes]),
+        causes=causes,
+        model=model,
+        predicted=predicted,
+        accuracy=None if quality is None else quality.all_right,
+        accuracy_band=None if quality is None else wilson(quality.hits, quality.pictures),
+        notes=tuple(notes),
+    )
+
+
+def _told(model: str) -> str:
+    return "simulation" if model == "simulator" else model
+
+
+def _bands(latencies_s: Array) -> dict[str, Band]:
+    if not latencies_s.size:
+        return {}
+    shares = {"p50_s": 0.50, "p95_s": 0.95, "p99_s": 0.99}
+    bands = {"mean_s": block_bootstrap(latencies_s, mean_of, BOOTSTRAP_SEED)}
+    for name, share in shares.items():
+        bands[name] = block_bootstrap(latencies_s, percentile_of(share), BOOTSTRAP_SEED)
+    return bands
+
+
+def _shortness(served: int, independent: float) -> list[str]:
+    told = []
+    if served < P99_MIN:
+        told.append(f"{served} served requests are few for a p99: read it as about the maximum.")
+    if independent < EFFECTIVE_MIN:
+        told.append(
+            f"The latencies are so alike from one to the next that {served} of them are worth"
+            f" {independent:.0f} independent ones: the run is too short for a steady state."
+        )
+    return told
+
+
+def judge(study: Study) -> tuple[Verdict, ...]:
+    """All claims, in the order in which the report tells them."""
+    static_low, controlled_low = (study.comparison(c, LOW).run for c in CONTROLLERS)
+    static_high, controlled_high = (study.comparison(c, HIGH).run for c in CONTROLLERS)
+    expected_per_s = static_high.rate_per_s - study.capacity_per_s
+    return (
+        static_queue_grows(static_high, expected_per_s),
+        controlled_p95(controlled_high, study.unloaded["static"].latency_s),
+        nothing_refused(controlled_high),
+        accuracy_kept(static_high, controlled_high),
+        same_quality(static_low, controlled_low),
+        loads_valid([comparison.run for comparison in study.comparisons]),
+        predictions_close(study.comparisons),
+    )
+
+
+def predictions_close(comparisons: Sequence[Comparison]) -> Verdict:
+    """Every latency figure within the tolerance of its prediction."""
+    off = [
+        f"{c.run.name} {name.removesuffix('_s')} {found:+.0%}"
+        for c in comparisons
+        for name in LATENCIES
+        if (found := deviation(getattr(c.measured, name), getattr(c.predicted, name))) is None
+        or abs(found) > 0.10
+    ]
+    told = f"off by more: {', '.join(off)}; the reasons stand with the runs" if off else "all are"
+    return Verdict("all predicted latencies are within 10 % of the measured", not off, True, told)
+
+
+def as_json(study: Study) -> dict[str, Any]:
+    """results.json: everything that the report says, as data. Not-a-number becomes null."""
+    document = {
+        "meta": dict(study.meta),
+        "capacity_per_s": study.capacity_per_s,
+        "unloaded": {name: _plain(one) for name, one in study.unloaded.items()},
+        "runs": [_run_json(comparison) for comparison in study.comparisons],
+        "verdicts": [{**_plain(v), "word": v.word} for v in study.verdicts],
+    }
+    return dict(_finite(document))
+
+
+def _run_json(c: Comparison) -> dict[str, Any]:
+    return {
+        "name": c.run.name,
+        "controller": c.controller,
+        "load": c.load,
+        "rate_per_s": c.run.rate_per_s,
+        "duration_s": c.run.duration_s,
+        "seed": c.run.seed,
+        "commit": c.run.commit,
+        "valid": c.run.valid,
+        "reasons": list(c.run.reasons),
+        "measured": _plain(c.measured),
+        "intervals_95": {name: _plain(band) for name, band in c.bands.items()},
+        "independent_latencies": c.independent,
+        "model": c.model,
+        "closed_form": None if c.closed is None else _plain(c.closed),
+        "predicted": _plain(c.predicted),
+        "deviation": {
+            name: deviation(getattr(c.measured, name), getattr(c.predicted, name))
+            for name in (*LATENCIES, *WORK)
+        },
+        "a_priori": {
+            "figures": _plain(c.prior.figures),
+            "bands_95": {name: _plain(band) for name, band in c.prior.bands.items()},
+            "replications": c.prior.replications,
+        },
+        "trace_driven": _plain(c.replayed),
+        "causes": None if c.causes is None else _plain(c.causes),
+        "queue_growth_per_s": _plain(queue_growth(c.run)),
+        "accuracy": c.accuracy,
+        "accuracy_95": None if c.accuracy_band is None else _plain(c.accuracy_band),
+        "quality": None if c.run.quality is None else _plain(c.run.quality),
+        "notes": list(c.notes),
+    }
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """A dataclass as JSON values, mappings inside it left as they are."""
+    found: dict[str, Any] = {}
+    for name in value.__dataclass_fields__:
+        inner = getattr(value, name)
+        found[name] = _plain(inner) if hasattr(inner, "__dataclass_fields__") else inner
+    return found
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
