@@ -56,7 +56,7 @@ class Sampler(ABC):
                 "the variant's scheduler_config.json."
             )
         self.prediction: str = own.prediction_type
-        cumulative = np.asarray(self._library.alphas_cumprod, dtype=np.float64)
+        cumulative = self._library.alphas_cumprod.double().numpy()
         self._cumulative: npt.NDArray[np.float64] = cumulative
         self.plan = lru_cache(maxsize=PLANS_KEPT)(self._plan)
 

@@ -68,6 +68,25 @@ def test_latents_of_a_staggered_batch_equal_the_library(
         assert float((job.latents - theirs).norm() / theirs.norm()) <= 1e-4
 
 
+@pytest.mark.parametrize("sampler", sorted(CLASSES))
+@torch.inference_mode()
+def test_the_clean_estimate_equals_the_library_at_every_step(full: Variant, sampler: str) -> None:
+    job = start(full, request(sampler=sampler, service=Service("full", 6, 0)))
+    scheduler = getattr(library, CLASSES[sampler]).from_config(full.pipeline.scheduler.config)
+    scheduler.set_timesteps(6)
+    x = job.latents
+    tokens = torch.cat([job.prompt.tokens, job.negative.tokens]) if job.negative else None
+    for t in scheduler.timesteps:
+        scaled = scheduler.scale_model_input(x, t)
+        said, unsaid = full.unet(torch.cat([scaled] * 2), t, tokens, return_dict=False)[0].chunk(2)
+        out = unsaid + job.guidance_scale * (said - unsaid)
+        stepped = scheduler.step(out, t, x, return_dict=False)
+        theirs = scheduler.model_outputs[-1] if sampler == "dpmpp_2m" else stepped[1]
+        x = stepped[0]
+        step_batch(full, [job])
+        assert float((job.estimate - theirs).norm() / theirs.norm()) <= 1e-4
+
+
 @torch.inference_mode()
 def test_the_same_seed_draws_the_same_noise_and_another_seed_does_not(full: Variant) -> None:
     first, again = start(full, request(seed=4)), start(full, request(seed=4))

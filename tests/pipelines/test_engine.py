@@ -12,6 +12,7 @@ import pytest
 import torch
 from tiny_pipelines import LADDER, SIZE, request
 
+from pipelines.denoising import RunningJob, step_batch
 from pipelines.engine import StepEngine
 from pipelines.jobs import (
     EngineEvent,
@@ -365,6 +366,21 @@ def test_partial_pictures_come_in_order_and_get_nearer_to_the_last(full: Variant
         last = done(events)["job"].image.astype(int)
         gaps = [float(np.abs(event.image.astype(int) - last).mean()) for event in partials]
         assert gaps == sorted(gaps, reverse=True)
+
+
+def test_a_partial_picture_is_the_decoded_clean_estimate(full: Variant) -> None:
+    asked = request(partials=1, sampler="euler")
+    engine = engine_of(full)
+    engine.submit(asked)
+    (partial,) = (event for event in run_out(engine) if isinstance(event, PartialPicture))
+    with torch.inference_mode():
+        prompt, negative = full.encoder.encode([asked.prompt, asked.negative_prompt])
+        job = RunningJob(asked, full, prompt, negative, started_s=0.0)
+        for _ in range(6):
+            step_batch(full, [job])
+        (expected,) = full.decoder.decode(job.estimate)
+    assert expected is not None
+    assert difference(partial.image, expected) <= 2
 
 
 def test_partial_pictures_do_not_change_the_last_one(full: Variant) -> None:
