@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.prediction import LATENCIES, APriori, Figures, Trace, World, trace_driven
+from analysis.prediction import LATENCIES, APriori, Figures, Trace, World, replay, trace_driven
 from analysis.runs import Outcome, Request
 
 TOLERANCE = 0.10
@@ -58,9 +58,9 @@ def find_causes(
     outside_s = max(0.0, float(np.mean(after_s)))
     slow = world.slower(slowness)
     overheads = replace(world.overheads, response_s=outside_s)
-    _, with_speed = trace_driven(slow, trace)
-    _, with_outside = trace_driven(replace(world, overheads=overheads), trace)
-    _, calibrated = trace_driven(replace(slow, overheads=overheads), trace)
+    _, with_speed = replay(slow, trace)
+    _, with_outside = replay(replace(world, overheads=overheads), trace)
+    _, calibrated = replay(replace(slow, overheads=overheads), trace)
     effects: dict[str, dict[str, float]] = {}
     for name in LATENCIES:
         start, average, own = (getattr(f, name) for f in (predicted, prior.figures, replayed))

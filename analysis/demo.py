@@ -111,7 +111,9 @@ def measure(plan: Plan, on_progress: Callable[[str], None] = lambda what: None) 
     began_unix_s = time.time()
 
     on_progress("measuring what a step costs on this machine")
-    profile = notes.python(profile_command(settings, folder / COSTS_FILE))
+    # As written: its sources are absolute, wherever the original stands.
+    written = read_settings(configs["controlled"])
+    profile = notes.python(profile_command(written, folder / COSTS_FILE))
     run_python(profile, folder / "profile.log", "measuring the cost table")
     costs = CostTable.load(folder / COSTS_FILE)
     capacity = capacity_per_s(settings, costs)

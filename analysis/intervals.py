@@ -87,13 +87,14 @@ def block_bootstrap(
 ) -> Band:
     """95 % percentile interval of `figure` by the circular block bootstrap (Politis, Romano 1992).
 
-    `figure` maps draws of shape (draws, n) to (draws,). Blocks are twice the correlation length,
-    at most a quarter of the sample. ValueError for an empty sample.
+    `figure` maps draws of shape (draws, n) to (draws,). Blocks are four times the correlation
+    length (shorter ones gave 83 % coverage on a chain worth a ninth of its values), at most a
+    quarter of the sample. ValueError for an empty sample.
     """
     n = values.size
     if n < 1:
         raise ValueError("there are no values to draw from")
-    block = min(max(BLOCK_MIN, math.ceil(2 * correlation_length(values))), max(1, n // 4))
+    block = min(max(BLOCK_MIN, math.ceil(4 * correlation_length(values))), max(1, n // 4))
     rng = np.random.default_rng(seed)
     starts = rng.integers(0, n, size=(draws, math.ceil(n / block)))
     rows = (starts[:, :, None] + np.arange(block)).reshape(draws, -1)[:, :n] % n

@@ -38,7 +38,7 @@ from analysis.prediction import (
     capacity_per_s,
     closed_form,
     figures_of,
-    trace_driven,
+    replay,
     trace_of,
 )
 from analysis.runs import DataError, Request, Run, read_requests, read_run
@@ -217,7 +217,7 @@ def compare(
     closed = closed_form(world, run.rate_per_s, unloaded_service_s)
     prior = a_priori(world, run.rate_per_s, run.duration_s, replications)
     trace = trace_of(run.requests)
-    replayed_outcomes, replayed = trace_driven(world, trace)
+    replayed_outcomes, replayed = replay(world, trace)
     steady = None if closed is None else closed.figures
     predicted = prior.figures if steady is None else steady
     model = closed.model if closed is not None and steady is not None else "simulator"
