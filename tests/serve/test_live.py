@@ -20,7 +20,9 @@ from tests.conftest import LiveServer
 pytestmark = pytest.mark.ray
 
 PATH = "/v1/images/generations"
-LONG = {"prompt": "a red circle", "steps": 900}  # about ten seconds, not to be lowered
+LONG_STEPS = 900
+LONG = {"prompt": "a red circle", "steps": LONG_STEPS}  # about ten seconds, not to be lowered
+PATIENCE_S = 600  # a new engine takes long to start where other work has the cores
 MIDDLING = {"prompt": "a red circle", "steps": 150}
 
 
@@ -57,7 +59,7 @@ class Crowd:
 
     def __init__(self, server: LiveServer) -> None:
         self.server = server
-        self.http = httpx.AsyncClient(base_url=server.url, timeout=120)
+        self.http = httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_S)
         self.tasks: list[asyncio.Task[httpx.Response]] = []
 
     def send(self, body: dict[str, Any], times: int = 1) -> None:
@@ -205,14 +207,15 @@ def test_too_many_are_refused_and_those_who_hang_up_free_their_places(server: Li
         await crowd.hang_up()
 
     asyncio.run(body())
-    server.wait_until(lambda s: s["waiting"] + s["running"] == 0, patience_s=5)
+    server.wait_until(lambda s: s["waiting"] + s["running"] == 0, patience_s=30)
     after = counters(server)
     assert after["rejected"] == before["rejected"] + 1
     assert after["cancelled"] == before["cancelled"] + 8
     assert after["finished"] == before["finished"]
     # The engine itself is free too: a new request does not stand behind the abandoned ones.
-    answer = httpx.post(f"{server.url}{PATH}", json={"prompt": "red"}, timeout=60)
-    assert answer.json()["data"][0]["serving"]["queue_ms"] < 3000
+    steps_before = server.status()["engines"][0]["steps"]
+    httpx.post(f"{server.url}{PATH}", json={"prompt": "red"}, timeout=PATIENCE_S).raise_for_status()
+    assert server.status()["engines"][0]["steps"] - steps_before < LONG_STEPS / 2
 
 
 def test_a_deadline_that_passes_in_the_line_is_told_and_the_job_never_runs(

@@ -1,0 +1,163 @@
+"""A real step engine with tiny weights, beside an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.engine import StepEngine
+from pipelines.loading import Variant, load_variant
+from policies.nouns import Ladder, Rung, Service
+from serve.config import load_config
+from serve.host import EngineHost
+from serve.loading import ready_engine
+from serve.messages import Accepted, Done, Ended, EngineWord, Failed, NotHere, Order, Partial
+
+LADDER = Ladder((Rung("full", 12, "high"), Rung("full", 6, "medium")))
+FULL = Service("full", 12, 0)
+
+
+@pytest.fixture(scope="module")
+def variant(tiny_config: Path) -> Variant:
+    return load_variant("full", tiny_config.with_name("full"))
+
+
+def order(job_id: str = "a", **changes: Any) -> Order:
+    values: dict[str, Any] = {
+        "job_id": job_id,
+        "prompt": "a red circle",
+        "negative_prompt": "",
+        "seed": 3,
+        "width": 16,
+        "height": 16,
+        "guidance_scale": None,
+        "floor": 1,
+        "fixed": False,
+        "partials": 0,
+        "output_format": "png",
+        "output_compression": 100,
+    }
+    return Order(**(values | changes))
+
+
+def hosted(
+    variant: Variant, body: Callable[[EngineHost, StepEngine], Coroutine[Any, Any, None]]
+) -> list[Ended]:
+    """Run a test body with a started host; what left the engine, in order."""
+    ended: list[Ended] = []
+
+    async def run() -> None:
+        engine = StepEngine({"full": variant}, LADDER, 2, threads=1, clock=time.time)
+        host = EngineHost(engine, LADDER, ended.append)
+        host.start()
+        try:
+            await body(host, engine)
+        finally:
+            host.stop()
+
+    asyncio.run(run())
+    return ended
+
+
+async def words(host: EngineHost, job: Order, service: Service = FULL) -> list[EngineWord]:
+    async with aclosing(host.run(job, service, "e")) as told:
+        return [word async for word in told]
+
+
+def test_an_order_becomes_a_picture_with_partials_and_facts(variant: Variant) -> None:
+    async def body(host: EngineHost, engine: StepEngine) -> None:
+        accepted, *partials, done = await words(host, order(partials=2))
+        assert isinstance(accepted, Accepted)
+        assert accepted.text_tokens > 0
+        assert [p.index for p in partials if isinstance(p, Partial)] == [0, 1]
+        assert isinstance(done, Done)
+        assert done.data.startswith(b"\x89PNG")
+        assert (done.facts.quality_admitted, done.facts.quality_delivered) == ("high", "high")
+        assert abs(done.facts.ended_unix_s - time.time()) < 60
+        assert (host.pictures_total, host.running()) == (1, ())
+
+    (ended,) = hosted(variant, body)
+    assert (ended.job_id, ended.outcome) == ("a", "finished")
+    assert ended.facts is not None
+
+
+def test_closing_the_words_cancels_the_job(variant: Variant) -> None:
+    async def body(host: EngineHost, engine: StepEngine) -> None:
+        async with aclosing(host.run(order(fixed=True), Service("full", 900, 0), "e")) as told:
+            assert isinstance(await anext(told), Accepted)
+            assert host.running() == ("a",)
+        assert host.running() == ()
+        while engine.job_ids():
+            await asyncio.sleep(0.001)
+        assert host.steps_total < 900
+
+    assert [one.outcome for one in hosted(variant, body)] == ["cancelled"]
+
+
+def test_an_announced_rung_shortens_what_runs(variant: Variant) -> None:
+    async def body(host: EngineHost, engine: StepEngine) -> None:
+        host.announce(1)
+        _, done = await words(host, order(), Service("full", 900, 0))
+        assert isinstance(done, Done)
+        assert done.facts.early_exit == "replan"
+        assert done.facts.quality_delivered == "medium"
+        assert done.facts.steps_run < done.facts.steps_planned
+
+    hosted(variant, body)
+
+
+@pytest.mark.parametrize(
+    ("change", "service", "param"),
+    [
+        ({"prompt": "x " * 60}, FULL, "prompt"),
+        ({"negative_prompt": "x " * 60}, FULL, "negative_prompt"),
+        ({}, Service("full", 5000, 0), "steps"),
+    ],
+)
+def test_what_cannot_be_made_is_told_by_parameter(
+    variant: Variant, change: dict[str, Any], service: Service, param: str
+) -> None:
+    async def body(host: EngineHost, engine: StepEngine) -> None:
+        (failed,) = await words(host, order(**change), service)
+        assert isinstance(failed, Failed)
+        assert failed.param == param
+
+    assert [one.outcome for one in hosted(variant, body)] == ["failed"]
+
+
+def test_one_job_may_come_twice(variant: Variant) -> None:
+    async def body(host: EngineHost, engine: StepEngine) -> None:
+        both = await asyncio.gather(words(host, order()), words(host, order()))
+        assert all(isinstance(told[-1], Done) for told in both)
+
+    hosted(variant, body)
+
+
+def test_a_broken_step_loop_gives_its_jobs_away(
+    variant: Variant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(host: EngineHost, engine: StepEngine) -> None:
+        def broken() -> None:
+            raise RuntimeError("the accelerator is gone")
+
+        monkeypatch.setattr(engine, "step", broken)
+        assert isinstance((await words(host, order()))[-1], NotHere)
+        assert isinstance((await words(host, order("b")))[0], NotHere)
+        with pytest.raises(RuntimeError, match="step loop failed"):
+            host.check()
+
+    hosted(variant, body)
+
+
+def test_a_pool_is_loaded_and_warmed_up(tiny_config: Path) -> None:
+    config = load_config(tiny_config, environment={})
+    engine = ready_engine(config, config.engines[0], "cpu")
+    assert set(engine.variants) == {"full", "turbo"}
+    assert engine.variants["turbo"].fixed_schedule
+    assert not engine.has_work()
