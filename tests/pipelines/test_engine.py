@@ -310,6 +310,7 @@ def test_a_broken_latent_fails_its_job_and_the_batch_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(full.unet, "forward", breaking)
         events = engine.step()
+    assert [type(event) for event in events if event.job_id == "two"] == [PictureFailed]
     assert set(failed(events)) == {"two"}
     assert "overflowed" in failed(events)["two"]
     finished = done(run_out(engine))

@@ -18,6 +18,7 @@ def test_profile_writes_a_table_that_loads(
         [
             "profile",
             *("--variant", f"full={folders['v_prediction']}", "--sampler", "full=euler"),
+            *("--guidance", "full=1"),
             *("--variant", f"turbo={folders['distilled']}"),
             *("--out", str(out), "--batches", "1,2", "--repetitions", "1", "--threads", "1"),
         ]
@@ -33,6 +34,7 @@ def test_profile_writes_a_table_that_loads(
         (["--variant", "full=nowhere-to-be-found"], "there is no folder"),
         (["--threads", "0"], "--threads must be at least 1"),
         (["--batches", "0"], "batches of at least 1 job"),
+        (["--guidance", "v=much"], "the scale must be a number"),
         (["--width", "20"], "multiples of 8"),
         (["--out", "no/such/place.json"], "there is no folder no/such"),
     ],
