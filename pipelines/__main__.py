@@ -1,4 +1,4 @@
-"""`python -m pipelines profile`: measure this machine's costs and keep them as JSON."""
+"""`python -m pipelines profile` measures this machine's costs; `judge` judges the pictures of load runs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status, 2 for input that has to be changed."""
     options = _parser().parse_args(arguments)
     try:
-        return _profile(options)
-    except ValueError as error:
-        print(f"python -m pipelines profile: {error}", file=sys.stderr)
+        return int(options.command(options))
+    except (ValueError, FileNotFoundError) as error:
+        print(f"python -m pipelines: {error}", file=sys.stderr)
         return 2
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines", description=__doc__)
     commands = parser.add_subparsers(required=True)
+    judge = commands.add_parser("judge", help="judge the pictures that load runs were served")
+    judge.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder")
+    judge.set_defaults(command=_judge)
     profile = commands.add_parser("profile", help="measure step, encode and decode times")
+    profile.set_defaults(command=_profile)
     profile.add_argument(
         "--variant",
         action="append",
@@ -90,6 +94,19 @@ def _scale(name: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise ValueError(f"--guidance {name}={text}: the scale must be a number.") from None
+
+
+def _judge(options: argparse.Namespace) -> int:
+    from pipelines.embedded.judge import load_judge
+    from pipelines.judging import QUALITY_FILE, judge_run
+
+    judge = load_judge()
+    for run in options.runs:
+        figures = judge_run(run, judge)
+        print(
+            f"{run / QUALITY_FILE}: {figures['pictures']} pictures, {figures['all_right']:.1%} all right"
+        )
+    return 0
 
 
 def _profile(options: argparse.Namespace) -> int:

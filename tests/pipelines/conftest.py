@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_pipelines import save_pipeline, save_xl_pipeline
+from tests.pipelines.tiny_pipelines import save_pipeline, save_xl_pipeline
 
 from pipelines.loading import Variant, load_variant
 

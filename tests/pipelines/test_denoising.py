@@ -8,7 +8,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
-from tiny_pipelines import request
+from tests.pipelines.tiny_pipelines import request
 
 from pipelines.denoising import RunningJob, guidance_of, step_batch
 from pipelines.jobs import PictureRequest

@@ -10,7 +10,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from tiny_pipelines import LADDER, SIZE, request
+from tests.pipelines.tiny_pipelines import LADDER, SIZE, request
 
 from pipelines.denoising import RunningJob, step_batch
 from pipelines.engine import StepEngine

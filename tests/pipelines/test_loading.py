@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_pipelines import save_pipeline
+from tests.pipelines.tiny_pipelines import save_pipeline
 
 from pipelines.loading import LoadError, Variant, load_variant
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_pipelines import SIZE
+from tests.pipelines.tiny_pipelines import SIZE
 
 from pipelines.costs import CostTable
 from pipelines.loading import Variant, load_variant

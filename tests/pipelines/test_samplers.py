@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_pipelines import noise_settings
+from tests.pipelines.tiny_pipelines import noise_settings
 
 from pipelines.plans import Plan, advance
 from pipelines.samplers import SAMPLERS, make_sampler, respaced
