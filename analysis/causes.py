@@ -108,46 +108,50 @@ def deviation(measured: float, predicted: float) -> float | None:
     return predicted / measured - 1
 
 
+SHORT = {
+    MODEL: "closed form",
+    ARRIVALS: "arrivals",
+    SPEED: "engine speed",
+    OUTSIDE: "outside the engine",
+    REST: "rest",
+}
 NAMES = {"mean_s": "mean", "p50_s": "p50", "p95_s": "p95", "p99_s": "p99"}
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why one figure was missed: a headline, and the effects of all swaps behind it."""
+
+    headline: str
+    detail: str
 
 
 def explain(
     measured: Figures, predicted: Figures, prior: APriori, causes: Causes, model: str
-) -> list[str]:
-    """One sentence for each latency figure that the prediction misses by more than TOLERANCE."""
-    sentences = []
+) -> list[Explanation]:
+    """An explanation for each latency figure that the prediction misses by more than TOLERANCE."""
+    found = []
     for name in LATENCIES:
-        value = getattr(measured, name)
-        off = deviation(value, getattr(predicted, name))
+        value, said = getattr(measured, name), getattr(predicted, name)
+        off = deviation(value, said)
         if off is None or abs(off) <= TOLERANCE:
             continue
         effects = causes.effects[name]
-        gap_s = value - getattr(predicted, name)
         # Only what moves the prediction towards the measurement can be its cause.
-        helping = {cause: effect for cause, effect in effects.items() if effect * gap_s > 0}
+        helping = {
+            cause: effect for cause, effect in effects.items() if effect * (value - said) > 0
+        }
         cause = max(helping, key=lambda one: abs(helping[one]))
+        headline = (
+            f"{NAMES[name]}: the {model} says {said:.2f} s, measured were {value:.2f} s ({off:+.0%})."
+            f" Largest cause: {cause}, worth {effects[cause]:+.2f} s."
+        )
+        told = [f"{SHORT[one]} {effect:+.2f} s" for one, effect in effects.items() if effect]
         band = prior.bands[name]
-        noise = (
-            "chance alone can do that in a run of this length"
-            if value in band
-            else "chance alone does not do that in a run of this length"
+        chance = "can" if value in band else "cannot"
+        detail = (
+            f"All: {', '.join(told)}. 95 % of simulated runs fall in {band.low:.2f} to"
+            f" {band.high:.2f} s, so chance alone {chance} do this in a run of this length."
         )
-        sentences.append(
-            f"{NAMES[name]}: the {model} says {getattr(predicted, name):.2f} s, measured were"
-            f" {value:.2f} s ({off:+.0%}). Largest cause: {cause}, worth {effects[cause]:+.2f} s"
-            f" ({_others(effects, cause)}). 95 % of simulated runs fall in {band.low:.2f} to"
-            f" {band.high:.2f} s: {noise}."
-        )
-    return sentences
-
-
-def _others(effects: Mapping[str, float], cause: str) -> str:
-    short = {
-        MODEL: "closed form",
-        ARRIVALS: "arrivals",
-        SPEED: "speed",
-        OUTSIDE: "outside",
-        REST: "rest",
-    }
-    told = [f"{short[name]} {effect:+.2f}" for name, effect in effects.items() if name != cause]
-    return ", ".join(told)
+        found.append(Explanation(headline, detail))
+    return found

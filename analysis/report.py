@@ -176,7 +176,8 @@ def _quality(study: Study) -> str:
 def _deviations(comparisons: Sequence[Comparison]) -> str:
     blocks = []
     for c in comparisons:
-        told = [*c.notes] or ["Every latency figure is within 10 % of its prediction."]
+        told = [f"{one.headline} {one.detail}" for one in c.explanations]
+        told = [*told, *c.notes] or ["Every latency figure is within 10 % of its prediction."]
         blocks.append(f"<h3>{escape(c.run.name)}</h3>" + _list(escape(note) for note in told))
         if c.causes is not None:
             blocks.append(_paragraph(_swaps(c)))

@@ -107,22 +107,24 @@ def _wait_until_ready(process: subprocess.Popen[str], log: Path) -> None:
 
 
 def _stop(process: subprocess.Popen[str], log: Path, *, quietly: bool) -> None:
-    died = process.poll()
-    if died is None:
+    died, stubborn = process.poll() is not None, False
+    if not died:
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(STOP_PATIENCE_S)
         except subprocess.TimeoutExpired:
+            stubborn = True
             process.kill()
             process.wait()
-            if not quietly:
-                raise DemoError(
-                    f"the server did not stop within {STOP_PATIENCE_S:.0f} s and was killed"
-                    f" (log {log})"
-                ) from None
     if process.stdout is not None:
         process.stdout.close()
-    if died is not None and not quietly:
+    if quietly:
+        return
+    if stubborn:
+        raise DemoError(
+            f"the server did not stop within {STOP_PATIENCE_S:.0f} s and was killed (log {log})"
+        )
+    if died:
         raise DemoError(f"the server ended by itself (log {log}): {last_words(log)}")
 
 

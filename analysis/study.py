@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.causes import Causes, deviation, explain, find_causes
+from analysis.causes import TOLERANCE, Causes, Explanation, deviation, explain, find_causes
 from analysis.intervals import (
     EFFECTIVE_MIN,
     Band,
@@ -135,6 +135,7 @@ class Comparison:
     predicted: Figures
     accuracy: float | None
     accuracy_band: Band | None
+    explanations: tuple[Explanation, ...]
     notes: tuple[str, ...]
 
 
@@ -178,6 +179,8 @@ def read_study(
             service_s = unloaded[controller].service_s
             comparisons.append(compare(run, controller, load, world, service_s, replications))
     capacity = capacity_per_s(settings["static"], costs)
+    problems = [*meta.get("problems", []), *profile_notes(settings["static"], costs, unloaded)]
+    meta = {**meta, "problems": problems}
     study = Study(folder, meta, costs, settings, capacity, unloaded, tuple(comparisons), ())
     return Study(folder, meta, costs, settings, capacity, unloaded, study.comparisons, judge(study))
 
@@ -222,13 +225,12 @@ def compare(
     predicted = prior.figures if steady is None else steady
     model = closed.model if closed is not None and steady is not None else "simulator"
     causes = None
-    notes: list[str] = []
+    explanations: list[Explanation] = []
     if outcomes:
         causes = find_causes(world, run.requests, trace, measured, predicted, prior, replayed)
-        notes += explain(measured, predicted, prior, causes, _told(model))
+        explanations = explain(measured, predicted, prior, causes, _told(model))
     latencies_s = np.array([outcome.latency_s for outcome in outcomes])
     independent = effective_size(latencies_s)
-    notes += _shortness(latencies_s.size, independent)
     quality = run.quality
     return Comparison(
         run=run,
@@ -246,7 +248,8 @@ def compare(
         predicted=predicted,
         accuracy=None if quality is None else quality.all_right,
         accuracy_band=None if quality is None else wilson(quality.hits, quality.pictures),
-        notes=tuple(notes),
+        explanations=tuple(explanations),
+        notes=tuple(_shortness(latencies_s.size, independent)),
     )
 
 
@@ -270,9 +273,28 @@ def _shortness(served: int, independent: float) -> list[str]:
         told.append(f"{served} served requests are few for a p99: read it as about the maximum.")
     if independent < EFFECTIVE_MIN:
         told.append(
-            f"The latencies are so alike from one to the next that {served} of them are worth"
-            f" {independent:.0f} independent ones: the run is too short for a steady state."
+            f"The run is too short for a steady state: its {served} latencies are worth"
+            f" {independent:.0f} independent ones."
         )
+    return told
+
+
+def profile_notes(
+    settings: ServerSettings, costs: CostTable, unloaded: Mapping[str, Unloaded]
+) -> list[str]:
+    """Says so where the idle server's engine was not as fast as the cost table has it: then the
+    loads were not the shares of capacity that they were meant to be."""
+    best = settings.ladder.best
+    known_s = costs.service_s(best.variant, best.steps)
+    told = []
+    for name, one in unloaded.items():
+        found_s = float(np.median(one.service_s))
+        if abs(found_s / known_s - 1) > TOLERANCE:
+            told.append(
+                f"alone, a picture took {found_s:.3f} s in the {name} server's engine and"
+                f" {known_s:.3f} s by the cost table, so something else slowed one of the two and"
+                " the loads are not quite the shares of capacity that they are called"
+            )
     return told
 
 
@@ -299,7 +321,7 @@ def predictions_close(comparisons: Sequence[Comparison]) -> Verdict:
         for c in comparisons
         for name in LATENCIES
         if (found := deviation(getattr(c.measured, name), getattr(c.predicted, name))) is None
-        or abs(found) > 0.10
+        or abs(found) > TOLERANCE
     ]
     told = f"off by more: {', '.join(off)}; the reasons stand with the runs" if off else "all are"
     return Verdict("all predicted latencies are within 10 % of the measured", not off, True, told)
@@ -349,6 +371,7 @@ def _run_json(c: Comparison) -> dict[str, Any]:
         "accuracy": c.accuracy,
         "accuracy_95": None if c.accuracy_band is None else _plain(c.accuracy_band),
         "quality": None if c.run.quality is None else _plain(c.run.quality),
+        "explanations": [_plain(one) for one in c.explanations],
         "notes": list(c.notes),
     }
 

@@ -39,7 +39,7 @@ class Row:
 
 
 def rows(comparisons: Iterable[Comparison]) -> list[Row]:
-    """Three lines a run: measured, the model's prediction, and the replay of its own arrivals.
+    """Lines of each run: measured, the models' predictions, and the replay of its own arrivals.
 
     A prediction carries its deviation from the measurement in per cent.
     """
@@ -55,9 +55,9 @@ def rows(comparisons: Iterable[Comparison]) -> list[Row]:
 
 
 def predictions(c: Comparison) -> list[tuple[str, Figures]]:
-    """The predictions of a run by name, the model's own first."""
-    own = "simulated, a priori" if c.model == "simulator" else c.model
-    return [(own, c.predicted), ("simulated, its arrivals", c.replayed)]
+    """The predictions of a run by name, the queueing model's first."""
+    simulated = [("simulated, a priori", c.prior.figures), ("simulated, its arrivals", c.replayed)]
+    return simulated if c.model == "simulator" else [(c.model, c.predicted), *simulated]
 
 
 def _figures(figures: Figures, measured: Figures | None) -> list[str]:
@@ -98,7 +98,7 @@ def print_study(study: Study, console: Console) -> None:
     for c in study.comparisons:
         if c.closed is not None and c.closed.figures is None:
             console.print(f"{c.run.name}: {c.closed.method}.", highlight=False, markup=False)
-        for note in c.notes:
+        for note in (*(one.headline for one in c.explanations), *c.notes):
             console.print(f"{c.run.name}: {note}", highlight=False, markup=False)
     for problem in study.meta.get("problems", []):
         console.print(f"note: {problem}", highlight=False, markup=False)

@@ -37,16 +37,20 @@ BOOTSTRAP_SEED = 20
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """holds: by the point estimate; sure: the 95 % interval says so too."""
+    """holds: by the point estimate; sure: the 95 % interval says so too. tested: there was data
+    to test the claim with; without, it does not hold."""
 
     claim: str
     holds: bool
     sure: bool
     detail: str
+    tested: bool = True
 
     @property
     def word(self) -> str:
         """The verdict in a word or two."""
+        if not self.tested:
+            return "NOT SHOWN"
         if self.sure:
             return "holds" if self.holds else "FAILS"
         return "holds, not beyond chance" if self.holds else "FAILS, perhaps by chance"
@@ -78,7 +82,7 @@ def controlled_p95(run: Run, unloaded_s: float) -> Verdict:
     claim = f"the controlled server holds p95 at or under {P95_LIMIT:g} times the unloaded latency"
     latencies_s = np.array([outcome.latency_s for outcome in run.outcomes])
     if latencies_s.size == 0:
-        return Verdict(claim, False, True, "no request was served")
+        return Verdict(claim, False, False, "no request was served", tested=False)
     p95_s = float(np.percentile(latencies_s, 95))
     band = block_bootstrap(latencies_s, percentile_of(0.95), BOOTSTRAP_SEED)
     limit_s = P95_LIMIT * unloaded_s
@@ -118,7 +122,7 @@ def accuracy_kept(static: Run, controlled: Run) -> Verdict:
         " 1.5 times capacity"
     )
     if static.quality is None or controlled.quality is None:
-        return Verdict(claim, False, False, "the pictures were not judged")
+        return Verdict(claim, False, False, "the pictures were not judged", tested=False)
     loss, band = accuracy_loss(static.quality, controlled.quality)
     holds = loss <= LOSS_LIMIT
     return Verdict(
@@ -135,7 +139,7 @@ def same_quality(static: Run, controlled: Run) -> Verdict:
     """At low load the interval of the difference must hold 0, and be narrow enough to say so."""
     claim = "at 0.6 times capacity both servers agree in quality"
     if static.quality is None or controlled.quality is None:
-        return Verdict(claim, False, False, "the pictures were not judged")
+        return Verdict(claim, False, False, "the pictures were not judged", tested=False)
     loss, band = accuracy_loss(static.quality, controlled.quality)
     return Verdict(
         claim,
@@ -155,7 +159,7 @@ def accuracy_loss(static: Quality, controlled: Quality) -> tuple[float, Band]:
 
 def loads_valid(runs: Sequence[Run]) -> Verdict:
     """Every run passed the load generator's audit: the load was what it claims to be."""
-    faults = [f"{run.name}: {' '.join(run.reasons)}" for run in runs if not run.valid]
+    faults = [f"{run.name}: {' '.join(run.reasons).rstrip('.')}" for run in runs if not run.valid]
     return Verdict(
         "all loads were open-loop Poisson as claimed (the load generator's audit)",
         not faults and bool(runs),

@@ -73,8 +73,8 @@ def write_config(folder: Path, **changes: Any) -> Path:
 
 def settings(folder: Path, controller: str, **changes: Any) -> ServerSettings:
     """The settings of one of the two servers."""
-    variants = dict(zip(CONTROLLERS, write_variants(write_config(folder, **changes), folder)))
-    return read_settings(variants[controller])
+    written = write_variants(write_config(folder, **changes), folder)
+    return read_settings(written[CONTROLLERS.index(controller)])
 
 
 def world(folder: Path, controller: str, **changes: Any) -> World:
@@ -102,7 +102,7 @@ def write_demo(
     for controller, path in zip(CONTROLLERS, (static, controlled), strict=True):
         obeyed = path if controller_works else static
         server = world_of(read_settings(obeyed), table, OVERHEADS)
-        _write_unloaded(folder / unloaded_file(controller), server)
+        write_unloaded(folder / unloaded_file(controller), server)
         for load in (LOW, HIGH):
             name = run_name(controller, load)
             share = 0.9 if accuracy is None else accuracy.get(name)
@@ -208,7 +208,8 @@ def _line(index: int, scheduled_s: float, overheads: Overheads, record: Any) -> 
     }
 
 
-def _write_unloaded(path: Path, server: World) -> None:
+def write_unloaded(path: Path, server: World) -> None:
+    """Requests one at a time to an idle server."""
     arrivals = [
         Arrival(10.0 * number, Template(server.settings.ladder.last)) for number in range(5)
     ]

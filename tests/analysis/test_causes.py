@@ -42,9 +42,10 @@ def test_time_outside_the_engine_is_found_out(tmp_path: Path) -> None:
     assert found.causes is not None
     assert found.causes.outside_s == pytest.approx(0.5, abs=0.01)
     assert found.causes.slowness == pytest.approx(1.0, rel=0.01)
-    told = " ".join(found.notes)
-    assert f"Largest cause: {OUTSIDE}" in told
-    assert "chance alone does not" in told
+    mean = found.explanations[0]
+    assert mean.headline.startswith("mean: ")
+    assert f"Largest cause: {OUTSIDE}" in mean.headline
+    assert "chance alone cannot" in mean.detail
 
 
 def test_effects_sum_up_to_the_whole_gap(tmp_path: Path) -> None:

@@ -4,23 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from io import StringIO
 from pathlib import Path
 
-import pytest
-from rich.console import Console
-
-from analysis.figures import PICTURES_PER_RUNG, contact_sheet, pictures_by_rung
-from analysis.report import render, write_report
-from analysis.study import Study
-from analysis.tables import HEADINGS, print_study, rows
-from tests.analysis.synthetic_demo import write_demo
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
-    folder = write_demo(tmp_path_factory.mktemp("demo"), slowness=1.3, pictures=60)
-    return write_report(folder, replications=3)
+from analysis.report import render
+from analysis.study import Study, read_study
 
 
 def test_the_page_needs_nothing_from_outside(written: tuple[Study, Path]) -> None:
@@ -45,8 +32,7 @@ def test_the_page_tells_every_verdict_and_note(written: tuple[Study, Path]) -> N
 def test_building_it_again_gives_the_same_page(written: tuple[Study, Path]) -> None:
     study, path = written
     assert render(study) == path.read_text()
-    again, _ = write_report(study.folder, replications=3)
-    assert again.verdicts == study.verdicts
+    assert read_study(study.folder, 3).verdicts == study.verdicts
 
 
 def test_data_is_left_beside_the_page(written: tuple[Study, Path]) -> None:
@@ -66,36 +52,3 @@ def test_text_from_files_cannot_become_markup(written: tuple[Study, Path]) -> No
         Study(**{name: getattr(study, name) for name in study.__slots__} | {"meta": meta})
     )
     assert "<script>" not in page
-
-
-def test_the_contact_sheet_goes_by_rung_in_the_ladders_order(written: tuple[Study, Path]) -> None:
-    study = written[0]
-    groups = pictures_by_rung([c.run for c in study.comparisons], study.settings["static"])
-    known = ["full@25", "full@10", "turbo@4", "full,\nre-planned in flight"]
-    assert list(groups) == [rung for rung in known if rung in groups]
-    assert "full@25" in groups
-    assert len(groups) >= 2
-    assert max(len(pictures) for pictures in groups.values()) <= PICTURES_PER_RUNG
-
-
-def test_without_pictures_there_is_no_sheet(tmp_path: Path) -> None:
-    study, page = write_report(
-        write_demo(tmp_path / "demo", pictures=0, seconds=6.0), replications=2
-    )
-    assert contact_sheet(study) is None
-    assert "<img" not in page.read_text()
-
-
-def test_the_table_has_measured_predicted_and_replayed_lines(written: tuple[Study, Path]) -> None:
-    study = written[0]
-    found = rows(study.comparisons)
-    assert len(found) == 12
-    assert {len(row.cells) for row in found} == {len(HEADINGS)}
-    names = [row.cells[4] for row in found]
-    assert names[0:3] == ["measured", "birth-death chain", "simulated, its arrivals"]
-    assert "%)" in found[1].cells[5]
-    sink = StringIO()
-    print_study(study, Console(file=sink))
-    told = sink.getvalue()
-    assert "FAILS" in told or "holds" in told
-    assert "birth-death chain" in told

@@ -104,6 +104,18 @@ def test_a_demo_whose_pictures_were_not_judged_can_be_read(tmp_path: Path) -> No
     assert not by_claim(study, "agree in quality")
 
 
+def test_a_profile_that_the_server_does_not_keep_is_told(tmp_path: Path) -> None:
+    folder = write_demo(tmp_path / "d", seconds=6.0)
+    assert read_study(folder, 2).meta["problems"] == []
+    table = json.loads((folder / "costs.json").read_text())
+    for step in table["variants"]["full"]["step_s"].values():
+        for name in ("median_s", "p10_s", "p90_s"):
+            step[name] *= 2
+    (folder / "costs.json").write_text(json.dumps(table))
+    problems = read_study(folder, 2).meta["problems"]
+    assert "alone, a picture took" in problems[0]
+
+
 def test_missing_and_damaged_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no demo\.json"):
         read_study(tmp_path)
