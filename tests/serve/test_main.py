@@ -128,3 +128,9 @@ def test_a_signal_to_the_whole_process_group_stops_a_ready_server(
     assert server.log.read_text() == ""
     assert server.process.stdout is not None
     server.process.stdout.close()
+
+
+def test_only_engines_load_torch() -> None:
+    modules = "serve.app, serve.gateway, serve.ray_backend, serve.dispatcher, serve.service"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=300)

@@ -20,7 +20,8 @@ from serve.processes import adopt_orphans, descendants, end_descendants
 adopt_orphans()
 makes_an_orphan = (
     "import subprocess, sys;"
-    "print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid, flush=True)"
+    "quiet = {'stdout': subprocess.DEVNULL, 'start_new_session': True};"
+    "print(subprocess.Popen(['sleep', '600'], **quiet).pid, flush=True)"
 )
 told = subprocess.run([sys.executable, "-c", makes_an_orphan], stdout=subprocess.PIPE, check=True)
 orphan = int(told.stdout)
