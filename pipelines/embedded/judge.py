@@ -21,7 +21,7 @@ WEIGHTS = Path(__file__).parent / "weights" / "judge" / "model.safetensors"
 FEATURES = 96
 FEATURES_OUT = 128
 _NOTHING = len(SHAPES)
-_PER_POSITION = (len(SHAPES) + 1, len(COLOURS), len(SIZES))
+PER_POSITION = (len(SHAPES) + 1, len(COLOURS), len(SIZES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,14 @@ class Judge(nn.Module):
             ]
         self.trunk = nn.Sequential(*blocks)  # (B, 96, 4, 4)
         self.read = nn.Sequential(nn.Flatten(), nn.Linear(FEATURES * 16, FEATURES_OUT), nn.SiLU())
-        self.items = nn.Linear(FEATURES_OUT, len(POSITIONS) * sum(_PER_POSITION))
+        self.items = nn.Linear(FEATURES_OUT, len(POSITIONS) * sum(PER_POSITION))
         self.background = nn.Linear(FEATURES_OUT, len(COLOURS))
 
     def forward(self, pictures: Tensor) -> JudgeOutput:
         """Read a batch of pictures."""
         hidden = self.read(self.trunk(pictures))
-        items = self.items(hidden).unflatten(1, (len(POSITIONS), sum(_PER_POSITION)))
-        shape, colour, size = items.split(_PER_POSITION, dim=2)
+        items = self.items(hidden).unflatten(1, (len(POSITIONS), sum(PER_POSITION)))
+        shape, colour, size = items.split(PER_POSITION, dim=2)
         return JudgeOutput(shape, colour, size, self.background(hidden))
 
     def features(self, pictures: Tensor) -> Tensor:
