@@ -221,7 +221,7 @@ class Session:
             error = AnswerError(answer.error)
         elif answer.status != 200:
             error = AnswerError(f"HTTP {answer.status}")
-        self.environment.events.request.fire(  # type: ignore[no-untyped-call]
+        self.environment.events.request.fire(
             request_type="POST",
             name=IMAGES_PATH,
             response_time=elapsed_s * 1000.0,
@@ -301,7 +301,7 @@ class UntilAnswered(LoadTestShape):
 
 
 def _listen(hook: EventHook, listener: Callable[..., None]) -> None:
-    hook.add_listener(listener)  # type: ignore[no-untyped-call]
+    hook.add_listener(listener)
 
 
 def _add_options(parser: LocustArgumentParser) -> None:
