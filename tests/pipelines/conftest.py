@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.pipelines.tiny_pipelines import save_pipeline, save_xl_pipeline
 
 from pipelines.loading import Variant, load_variant
+from tests.pipelines.tiny_pipelines import save_pipeline, save_xl_pipeline
 
 LIBRARY_BEHIND_NUMPY = "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
 

@@ -8,12 +8,12 @@ from typing import Any
 import diffusers
 import pytest
 import torch
-from tests.pipelines.tiny_pipelines import request
 
 from pipelines.denoising import RunningJob, guidance_of, step_batch
 from pipelines.jobs import PictureRequest
 from pipelines.loading import Variant
 from policies.nouns import Service
+from tests.pipelines.tiny_pipelines import request
 
 library: Any = diffusers  # its classes are untyped
 CLASSES = {

@@ -10,7 +10,6 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from tests.pipelines.tiny_pipelines import LADDER, SIZE, request
 
 from pipelines.denoising import RunningJob, step_batch
 from pipelines.engine import StepEngine
@@ -25,6 +24,7 @@ from pipelines.jobs import (
 )
 from pipelines.loading import Variant, load_variant
 from policies.nouns import Ladder, Rung, Service
+from tests.pipelines.tiny_pipelines import LADDER, SIZE, request
 
 library: Any = diffusers  # its classes are untyped
 FEW = ("ddim", "euler", "euler_ancestral", "dpmpp_2m")

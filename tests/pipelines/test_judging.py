@@ -41,7 +41,7 @@ def test_pictures_as_asked_are_right_and_others_are_not_by_rung(tmp_path: Path) 
 
 
 def test_a_folder_without_records_or_pictures_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds no requests.jsonl"):
+    with pytest.raises(ValueError, match=r"holds no requests\.jsonl"):
         judge_run(tmp_path, load_judge())
     (tmp_path / "requests.jsonl").write_text(
         json.dumps({"prompt": "a red circle", "image": None}) + "\n"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.pipelines.tiny_pipelines import save_pipeline
 
 from pipelines.loading import LoadError, Variant, load_variant
+from tests.pipelines.tiny_pipelines import save_pipeline
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.pipelines.tiny_pipelines import SIZE
 
 from pipelines.costs import CostTable
 from pipelines.loading import Variant, load_variant
@@ -19,6 +18,7 @@ from pipelines.profiling import (
     profile,
     summarise,
 )
+from tests.pipelines.tiny_pipelines import SIZE
 
 
 def test_a_profile_measures_every_variant_and_batch(

@@ -11,10 +11,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.pipelines.tiny_pipelines import noise_settings
 
 from pipelines.plans import Plan, advance
 from pipelines.samplers import SAMPLERS, make_sampler, respaced
+from tests.pipelines.tiny_pipelines import noise_settings
 
 library: Any = diffusers  # its classes are untyped
 LIBRARY = {
