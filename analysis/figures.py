@@ -66,11 +66,10 @@ def _scatter_latency(axes: Axes, run: Run, limit_s: float) -> None:
         ".",
         color="black",
         markersize=2.5,
-        label="served request",
     )
     lost = [r.scheduled_s for r in run.requests if r.outcome is None]
     if lost:
-        axes.plot(lost, [0.0] * len(lost), "x", color="black", markersize=4, label="no picture")
+        axes.plot(lost, [0.0] * len(lost), "x", color="black", markersize=4)
     axes.axhline(limit_s, color="black", linestyle="--", linewidth=0.8)
     axes.annotate(
         "3 times unloaded",
@@ -81,7 +80,6 @@ def _scatter_latency(axes: Axes, run: Run, limit_s: float) -> None:
         fontsize=7,
     )
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=7, loc="upper left")
 
 
 def _draw_rung(axes: Axes, run: Run, settings: ServerSettings) -> None:

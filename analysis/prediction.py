@@ -211,6 +211,26 @@ def closed_form(
     return ClosedForm(model, prediction.method, _steady(prediction, outside_s, settings))
 
 
+def with_measured_service(
+    world: World, rate_per_s: float, service_s: Sequence[float]
+) -> ClosedForm | None:
+    """A static batching server as M/G/c: one server a place, each as slow as the run's own jobs.
+
+    Unlike the chain it has to know how long jobs took at this load, batch and all; what it then
+    predicts is the waiting, and percentiles that owe nothing to an exponential law. None for a
+    controlled server, for engines that run one job at a time, and in overload.
+    """
+    batches = world.settings.batches_of_best()
+    if world.settings.controlled or max(batches) == 1 or not len(service_s):
+        return None
+    try:
+        prediction = mgc(rate_per_s, Empirical(service_s), sum(batches))
+    except Unstable:
+        return None
+    figures = _steady(prediction, _around(world.overheads), world.settings)
+    return ClosedForm("M/G/c", prediction.method, figures)
+
+
 def _around(overheads: Overheads) -> float:
     return overheads.network_s + overheads.grant_s + overheads.response_s
 

@@ -132,7 +132,8 @@ def _figures(study: Study) -> list[str]:
         "<h2>Latency over time, and the rung</h2>",
         _figure(
             latency_over_time(study),
-            "Above: every served request at the instant it was due. Below: the rung that the"
+            "Above: dots are served requests at the instant they were due, crosses requests without a"
+            " picture. Below: the rung that the"
             " dispatcher's controller stood at, as the server told it once a second.",
         ),
         "<h2>Requests waiting</h2>",

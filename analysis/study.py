@@ -40,6 +40,7 @@ from analysis.prediction import (
     figures_of,
     replay,
     trace_of,
+    with_measured_service,
 )
 from analysis.runs import DataError, Request, Run, read_requests, read_run
 from analysis.server_config import ServerSettings, read_settings
@@ -118,7 +119,8 @@ def unloaded_from(requests: Sequence[Request]) -> Unloaded:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """One run beside its predictions. `predicted` is the queueing model's: the closed form if
-    there is one, else the simulation a priori; `model` names it."""
+    there is one, else the simulation a priori; `model` names it. `given_service` is the closed
+    form that takes the run's own service times as known."""
 
     run: Run
     controller: str
@@ -127,6 +129,7 @@ class Comparison:
     bands: Mapping[str, Band]
     independent: float
     closed: ClosedForm | None
+    given_service: ClosedForm | None
     prior: APriori
     replayed: Figures
     replayed_s: Array = field(repr=False)
@@ -218,6 +221,9 @@ def compare(
     outcomes = run.outcomes
     measured = figures_of(outcomes, len(run.requests), run.rejected, world.settings)
     closed = closed_form(world, run.rate_per_s, unloaded_service_s)
+    given_service = with_measured_service(
+        world, run.rate_per_s, [outcome.service_s for outcome in outcomes]
+    )
     prior = a_priori(world, run.rate_per_s, run.duration_s, replications)
     trace = trace_of(run.requests)
     replayed_outcomes, replayed = replay(world, trace)
@@ -240,6 +246,7 @@ def compare(
         bands=_bands(latencies_s),
         independent=independent,
         closed=closed,
+        given_service=given_service,
         prior=prior,
         replayed=replayed,
         replayed_s=np.array([outcome.latency_s for outcome in replayed_outcomes]),
@@ -249,7 +256,7 @@ def compare(
         accuracy=None if quality is None else quality.all_right,
         accuracy_band=None if quality is None else wilson(quality.hits, quality.pictures),
         explanations=tuple(explanations),
-        notes=tuple(_shortness(latencies_s.size, independent)),
+        notes=tuple(_shortness(latencies_s.size, independent, closed)),
     )
 
 
@@ -267,11 +274,12 @@ def _bands(latencies_s: Array) -> dict[str, Band]:
     return bands
 
 
-def _shortness(served: int, independent: float) -> list[str]:
+def _shortness(served: int, independent: float, closed: ClosedForm | None) -> list[str]:
     told = []
     if served < P99_MIN:
         told.append(f"{served} served requests are few for a p99: read it as about the maximum.")
-    if independent < EFFECTIVE_MIN:
+    has_steady_state = closed is None or closed.figures is not None
+    if has_steady_state and independent < EFFECTIVE_MIN:
         told.append(
             f"The run is too short for a steady state: its {served} latencies are worth"
             f" {independent:.0f} independent ones."
@@ -355,6 +363,7 @@ def _run_json(c: Comparison) -> dict[str, Any]:
         "independent_latencies": c.independent,
         "model": c.model,
         "closed_form": None if c.closed is None else _plain(c.closed),
+        "given_service": None if c.given_service is None else _plain(c.given_service),
         "predicted": _plain(c.predicted),
         "deviation": {
             name: deviation(getattr(c.measured, name), getattr(c.predicted, name))

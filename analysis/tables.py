@@ -57,7 +57,10 @@ def rows(comparisons: Iterable[Comparison]) -> list[Row]:
 def predictions(c: Comparison) -> list[tuple[str, Figures]]:
     """The predictions of a run by name, the queueing model's first."""
     simulated = [("simulated, a priori", c.prior.figures), ("simulated, its arrivals", c.replayed)]
-    return simulated if c.model == "simulator" else [(c.model, c.predicted), *simulated]
+    closed = [] if c.model == "simulator" else [(c.model, c.predicted)]
+    if c.given_service is not None and c.given_service.figures is not None:
+        closed.append((f"{c.given_service.model}, its service times", c.given_service.figures))
+    return [*closed, *simulated]
 
 
 def _figures(figures: Figures, measured: Figures | None) -> list[str]:

@@ -20,6 +20,7 @@ from analysis.prediction import (
     replay,
     trace_driven,
     trace_of,
+    with_measured_service,
 )
 from analysis.queueing import mgc
 from analysis.runs import Outcome, read_run
@@ -61,6 +62,27 @@ def test_a_batching_engine_is_a_birth_death_chain(tmp_path: Path) -> None:
     assert found.model == "birth-death chain"
     assert found.figures is not None
     assert found.figures.degraded_share == 0.0
+
+
+def test_a_batching_engine_with_known_service_times_is_an_m_g_c_of_its_places(
+    tmp_path: Path,
+) -> None:
+    server = static(tmp_path)
+    rate_per_s = 0.6 * capacity_per_s(server.settings, server.costs)
+    write_run(tmp_path / "run", server, rate_per_s, 40.0, 5)
+    run = read_run(tmp_path / "run")
+    service_s = [outcome.service_s for outcome in run.outcomes]
+    found = with_measured_service(server, rate_per_s, service_s)
+    assert found is not None
+    assert found.figures is not None
+    assert "M/G/4" in found.method
+    measured = figures_of(run.outcomes, len(run.requests), 0, server.settings)
+    assert found.figures.mean_s == pytest.approx(measured.mean_s, rel=0.1)
+    assert found.figures.p95_s == pytest.approx(measured.p95_s, rel=0.15)
+    assert with_measured_service(server, 3 * rate_per_s, service_s) is None
+    assert with_measured_service(world(tmp_path, "controlled"), rate_per_s, service_s) is None
+    alone = static(tmp_path, engines=ONE_AT_A_TIME)
+    assert with_measured_service(alone, 0.1, service_s) is None
 
 
 def test_overload_has_no_steady_state_and_says_how_fast_the_queue_grows(tmp_path: Path) -> None:
