@@ -2,8 +2,10 @@
 
 Assumption: arrivals are Poisson and the engine's completions are exponential, at a total rate that
 depends on the number n of jobs in it only. Up to `places` jobs run and share that rate equally;
-the others wait in line. Real pictures take a nearly fixed number of steps, so their response times
-vary less than this chain's: its mean is good, its high percentiles lie on the safe side.
+the others wait in line. The tagged job, whose response time is followed, may go through `stages`
+equal exponential stages instead (Erlang's method: a picture's denoising steps), so that its own
+service varies as little as a real picture's while the others around it come and go as the chain
+says. In processor sharing the mean does not depend on the stages; the percentiles do, much.
 
 Within the assumption everything here is exact but for the truncation of the chain, which leaves
 out at most TRUNCATION of the probability.
@@ -41,14 +43,19 @@ class Chain:
         return self.rates_per_s[min(n, len(self.rates_per_s)) - 1]
 
 
-def lps(rate_per_s: float, rates_per_s: Sequence[float], places: int | None = None) -> Prediction:
+def lps(
+    rate_per_s: float,
+    rates_per_s: Sequence[float],
+    places: int | None = None,
+    stages: int = 1,
+) -> Prediction:
     """Prediction for Poisson arrivals at `rate_per_s` to an engine with these completion rates.
 
     rates_per_s[n-1] is the total rate with n jobs in the system, and the last entry holds for all
     larger n. `places` is how many run at once (default: as many as there are rates). More rates
     than places describe a server that speeds up as its line grows: a threshold controller that
-    re-plans in flight. utilisation is the share of time with at least one job. ValueError for
-    rates that cannot be; Unstable if the last rate does not exceed the arrival rate.
+    re-plans in flight. `stages` are those of the tagged job. utilisation is the share of time with
+    at least one job. ValueError for rates that cannot be; Unstable if the last rate does not exceed the arrival rate.
     """
     chain = build_chain(rate_per_s, rates_per_s, places)
     n = np.arange(chain.share.size)
@@ -58,11 +65,11 @@ def lps(rate_per_s: float, rates_per_s: Sequence[float], places: int | None = No
     return prediction(
         wait_s,
         response_s - wait_s,
-        lps_law(chain),
+        lps_law(chain, stages),
         1 - float(chain.share[0]),
         rate_per_s,
         f"birth-death chain, {chain.places} places shared equally, exponential completions:"
-        " exact; percentiles by uniformisation of a tagged job",
+        f" exact; percentiles by uniformisation of a tagged job of {stages} stages",
     )
 
 
@@ -95,14 +102,16 @@ def build_chain(
     return Chain(rate_per_s, rates, running, share / share.sum())
 
 
-def lps_law(chain: Chain) -> FormulaLaw:
-    """Response time of an arriving job, by following it to its end.
+def lps_law(chain: Chain, stages: int = 1) -> FormulaLaw:
+    """Response time of an arriving job of `stages` stages, by following it to its end.
 
-    A tagged job is described by (jobs that must finish before it can run, jobs in the system).
-    The chain of these pairs, made discrete at a uniform rate, gives the probability of having
-    ended within k jumps; jumps are Poisson in time.
+    A tagged job is described by (jobs that must finish before it can run, jobs in the system, own
+    stages done). The chain of these, made discrete at a uniform rate, gives the probability of
+    having ended within k jumps; jumps are Poisson in time. ValueError for less than one stage.
     """
-    move, ending, start, uniform_per_s = _tagged(chain)
+    if stages < 1:
+        raise ValueError(f"stages {stages} must be at least 1")
+    move, ending, start, uniform_per_s = _tagged(chain, stages)
     ended: list[float] = [0.0]  # ended[k] = P(the job has ended within k jumps)
     left = [start]
 
@@ -126,40 +135,51 @@ def lps_law(chain: Chain) -> FormulaLaw:
     return FormulaLaw(cdf, scale_s)
 
 
-def _tagged(chain: Chain) -> tuple[sparse.csr_array, Array, Array, float]:
+def _tagged(chain: Chain, stages: int) -> tuple[sparse.csr_array, Array, Array, float]:
     """Transition matrix (columns: from), ending probabilities, start, and the uniform rate."""
     size, places = chain.share.size, chain.places
-    uniform_per_s = chain.rate_per_s + max(chain.rates_per_s)
-    index = _pairs(size, places)
+    own_per_s = [stages * chain.completion_per_s(n) / min(n, places) for n in range(1, size)]
+    uniform_per_s = chain.rate_per_s + max(chain.rates_per_s) + max(own_per_s)
+    index = _states(size, places, stages)
     rows: list[int] = []
     columns: list[int] = []
     chances: list[float] = []
     ending = np.zeros(len(index))
-    for (ahead, n), here in index.items():
+    for (ahead, n, stage), here in index.items():
         completion = chain.completion_per_s(n) / uniform_per_s
         arrival = chain.rate_per_s / uniform_per_s if n + 1 < size else 0.0
-        others = completion
+        others, own = completion, 0.0
         if ahead == 0:
-            ending[here] = completion / min(n, places)
-            others = completion - ending[here]
-        moves = [(arrival, (ahead, n + 1)), (others, (max(ahead - 1, 0), n - 1))]
-        stay = 1.0 - arrival - completion
-        for chance, there in [*moves, (stay, (ahead, n))]:
+            own = own_per_s[n - 1] / uniform_per_s
+            others = completion * (1 - 1 / min(n, places))
+        moves = [
+            (arrival, (ahead, n + 1, stage)),
+            (others, (max(ahead - 1, 0), n - 1, stage)),
+            (1.0 - arrival - others - own, (ahead, n, stage)),
+        ]
+        if stage + 1 == stages:
+            ending[here] = own
+        else:
+            moves.append((own, (ahead, n, stage + 1)))
+        for chance, there in moves:
             if chance > 0:
                 rows.append(index[there])
                 columns.append(here)
                 chances.append(chance)
     start = np.zeros(len(index))
     for n in range(size - 1):
-        start[index[max(0, n + 1 - places), n + 1]] = chain.share[n]
+        start[index[max(0, n + 1 - places), n + 1, 0]] = chain.share[n]
     start /= start.sum()
     shape = (len(index), len(index))
     move = sparse.csr_array(sparse.coo_array((chances, (rows, columns)), shape=shape))
     return move, ending, start, uniform_per_s
 
 
-def _pairs(size: int, places: int) -> dict[tuple[int, int], int]:
-    """Numbers the pairs (ahead, n): a job with `ahead` > 0 has `places` + ahead - 1 before it."""
-    pairs = [(0, n) for n in range(1, size)]
-    pairs += [(ahead, n) for ahead in range(1, size - places) for n in range(places + ahead, size)]
-    return {pair: number for number, pair in enumerate(pairs)}
+def _states(size: int, places: int, stages: int) -> dict[tuple[int, int, int], int]:
+    """Numbers the states (ahead, n, stage): with `ahead` > 0 there are `places` + ahead - 1 before
+    the tagged job, and it has not begun its first stage."""
+    states = [(0, n, stage) for n in range(1, size) for stage in range(stages)]
+    states += [
+        (ahead, n, 0) for ahead in range(1, size - places) for n in range(places + ahead, size)
+    ]
+    return {state: number for number, state in enumerate(states)}

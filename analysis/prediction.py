@@ -198,7 +198,8 @@ def closed_form(
             # The way to the engine is part of the time that its one place is taken.
             outside_s = world.overheads.network_s + world.overheads.response_s
         else:
-            prediction = lps(rate_per_s, full_step_rates_per_s(settings, world.costs))
+            rates_per_s = full_step_rates_per_s(settings, world.costs)
+            prediction = lps(rate_per_s, rates_per_s, stages=settings.ladder.best.steps)
             model, outside_s = "birth-death chain", _around(world.overheads)
     except Unstable as unstable:
         capacity = rate_per_s / unstable.utilisation

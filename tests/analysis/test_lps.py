@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from analysis.costs import completion_rates_per_s
-from analysis.lps import lps
+from analysis.lps import build_chain, lps, lps_law
 from analysis.queueing import Unstable
 from analysis.records import confidence_interval
 
@@ -117,3 +118,23 @@ def test_rates_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=says):
         lps(rate_per_s, rates_per_s, places)
+
+
+def test_a_job_alone_that_goes_through_stages_takes_an_erlang_time() -> None:
+    lonely = lps(1e-7, [0.5, 0.5], stages=25)
+    erlang = stats.gamma(25, scale=2.0 / 25)
+    for share, value in [(0.5, lonely.p50_s), (0.95, lonely.p95_s), (0.99, lonely.p99_s)]:
+        assert value == pytest.approx(erlang.ppf(share), rel=1e-5)
+
+
+def test_in_processor_sharing_stages_leave_the_mean_and_narrow_the_law() -> None:
+    chain = build_chain(0.8, [1.0] * 60)
+    times_s = np.linspace(0, 250, 5001)
+    means = []
+    for stages in (1, 10):
+        law = lps_law(chain, stages)
+        means.append(np.trapezoid(1 - law.cdf(times_s), times_s))
+    assert means[1] == pytest.approx(means[0], rel=2e-3)
+    assert lps(0.8, [1.0] * 60, stages=10).p95_s < lps(0.8, [1.0] * 60).p95_s
+    with pytest.raises(ValueError, match="stages 0"):
+        lps_law(chain, 0)
