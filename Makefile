@@ -17,7 +17,7 @@ serve: $(RUN_READY) ## Start the image server on 127.0.0.1:8000 (PORT=, CONFIG= 
 	@exec $(BIN)/python -m serve $(if $(CONFIG),--config "$(CONFIG)") $(if $(PORT),--port "$(PORT)")
 
 demo: $(RUN_READY) ## Overload the server with and without early exit, hold a queueing model against it, write a report (8 min)
-	@exec $(BIN)/python -m analysis demo
+	@exec $(BIN)/python -m analysis demo $(if $(CONFIG),--config "$(CONFIG)")
 
 test: $(TEST_READY) ## Run all tests (12 min on two cores)
 	@exec $(BIN)/python -m pytest
