@@ -20,7 +20,6 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from pipelines.embedded.captions import Reading, Wish, compose, read
-from pipelines.embedded.drawing import draw
 from pipelines.embedded.judge import FEATURES_OUT, Judge
 from pipelines.embedded.scenes import Item, Scene, random_scene
 
@@ -101,10 +100,11 @@ def judged(judge: Judge, pictures: Pictures) -> list[Scene]:
     return [scene for chunk in _chunks(pictures) for scene in judge.scenes(_signed(chunk))]
 
 
-def distances(judge: Judge, pictures: Pictures, seed: int) -> dict[str, float]:
-    """FID, and KID's mean and deviation, of the pictures against as many drawn ones, on the judge's features."""
-    rng = np.random.default_rng(seed)
-    drawn = draw([random_scene(rng) for _ in range(len(pictures))], rng)
+def distances(judge: Judge, pictures: Pictures, drawn: Pictures, seed: int) -> dict[str, float]:
+    """FID, and KID's mean and deviation, of pictures against drawn ones, on the judge's features.
+
+    The drawn ones should show the same kinds of scenes in the same numbers, or that difference is measured too.
+    """
     fid = FrechetInceptionDistance(feature=_Features(judge))
     kid = KernelInceptionDistance(feature=_Features(judge), subset_size=min(100, len(pictures)))
     torch.manual_seed(seed)  # KID draws its subsets from torch's global generator

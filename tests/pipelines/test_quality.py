@@ -80,6 +80,7 @@ def test_noisy_pictures_are_farther_from_drawn_ones_than_drawn_ones_are() -> Non
     rng = np.random.default_rng(0)
     drawn = draw([random_scene(rng) for _ in range(200)], rng)
     noisy = np.clip(drawn + rng.normal(0, 60, drawn.shape), 0, 255).astype(np.uint8)
-    near, far = distances(judge, drawn, 1), distances(judge, noisy, 1)
+    others = draw([random_scene(rng) for _ in range(200)], rng)
+    near, far = distances(judge, drawn, others, 1), distances(judge, noisy, others, 1)
     assert far["fid"] > 2 * near["fid"]
     assert far["kid"] > near["kid"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -85,7 +86,17 @@ def _measure(
         scored = accuracy(prompts, judged(judge, pictures))
         result[category] = asdict(scored) | {"mean_attribute": scored.mean_attribute}
         both.append(pictures)
-    return result | distances(judge, np.concatenate(both), SEED)
+    return result | distances(judge, np.concatenate(both), _drawn_alike(), SEED)
+
+
+@functools.cache
+def _drawn_alike() -> Pictures:
+    """Drawings of held-out scenes, as many of each category as are generated."""
+    rng = np.random.default_rng(SEED)
+    scenes = [
+        random_scene(rng, held_out=True, items=items) for items in (1, 2) for _ in range(PICTURES)
+    ]
+    return draw(scenes, rng)
 
 
 def _drawn(held_out: bool) -> tuple[list[str], Pictures]:
