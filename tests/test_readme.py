@@ -62,7 +62,7 @@ def test_the_ready_line_s_example_and_readme_s_curl_give_the_picture_asked_for(
         answer = json.loads(run(["bash", "-c", command], tmp_path))
         picture = Image.open(io.BytesIO(base64.b64decode(answer["data"][0]["b64_json"])))
         torch.set_num_threads(1)
-        (seen,) = judged(load_judge(), np.asarray(picture.convert("RGB"))[None])
+        (seen,) = judged(load_judge(), np.array(picture.convert("RGB"))[None])
         right = score(read("a large red circle on the left, blue background"), seen)
         assert sum(right.values()) >= len(right) - 1, f"{right} of {seen}"
         assert answer["data"][0]["serving"]["steps_run"] == 25
