@@ -54,6 +54,11 @@ UNLOADED_SEED = 900_000
 LOADGEN_FINE = (0, 1)  # 1: the run's audit failed, which the report tells
 
 
+def portable(text: str) -> str:
+    """The text with paths relative to the project, so that what is recorded can be run elsewhere."""
+    return text.replace(f"{ROOT}/", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to run."""
@@ -90,7 +95,7 @@ class _Notes:
 
     def python(self, arguments: Sequence[str]) -> Sequence[str]:
         """Notes a command and hands its arguments on."""
-        self.commands.append(shlex.join(["python", *arguments]))
+        self.commands.append(portable(shlex.join(["python", *arguments])))
         return arguments
 
 
@@ -236,7 +241,7 @@ def _meta(
         "took_s": round(time.time() - began_unix_s, 1),
         "machine": costs.machine,
         "commit": costs.commit,
-        "config": str(plan.config),
+        "config": portable(str(plan.config)),
         "seconds": plan.seconds,
         "port": port,
         "capacity_per_s": capacity,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -25,6 +26,11 @@ DISPATCHER_PAUSE_S = 0.5
 """Pause before asking again when the dispatcher does not answer; Serve is replacing it."""
 
 
+SWITCH_INTERVAL_S = 0.0005
+"""How long the event loop may keep the interpreter from the stepping thread, which gives it up at
+every tensor operation and wants it back a moment later; Python's own 5 ms cost whole steps."""
+
+
 class EngineServer:
     """Loads, warms up, then reports to the dispatcher and takes what it grants.
 
@@ -37,6 +43,7 @@ class EngineServer:
         from serve.host import EngineHost
         from serve.loading import ready_engine, resolve_device
 
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._pool = pool
         self._device = resolve_device(pool.device)
         self._engine_id: str = ray_serve.get_replica_context().replica_id.unique_id

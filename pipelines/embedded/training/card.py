@@ -104,7 +104,8 @@ def _figures_section(figures: dict[str, Any], megabytes: float) -> str:
         f"| reconstructed | {' | '.join(percent(again['attributes'][name]) for name in names)} | {percent(again['all_right'])} |",
         "",
         f"Prompt accuracy in percent, {figures['pictures_per_point']} unseen prompts a category, seeds from 0; FID and KID of both "
-        "categories' pictures against drawn ones:",
+        "categories' pictures against drawings of the same kinds of scenes (other such drawings: FID "
+        f"{figures['distances_of_drawings']['fid']:.0f}, KID {figures['distances_of_drawings']['kid']:.0f}):",
         "",
         "| variant | steps | one object: attributes | one object: all right | two objects: attributes | two objects: all right | FID | KID |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -113,6 +114,6 @@ def _figures_section(figures: dict[str, Any], megabytes: float) -> str:
         one, two = point["single_object"], point["two_objects"]
         lines.append(
             f"| {point['variant']} | {point['steps']} | {percent(one['mean_attribute'])} | {percent(one['all_right'])} "
-            f"| {percent(two['mean_attribute'])} | {percent(two['all_right'])} | {point['fid']:.2f} | {point['kid']:.4f} |"
+            f"| {percent(two['mean_attribute'])} | {percent(two['all_right'])} | {point['fid']:.0f} | {point['kid']:.0f} |"
         )
     return "\n".join(lines)

@@ -62,6 +62,7 @@ def evaluate(weights: Path, judge: Judge) -> dict[str, object]:
         "pictures_per_point": PICTURES,
         "seed": SEED,
         "guidance_scale": {variant: guidance_of(variant) for variant in pipelines},
+        "distances_of_drawings": distances(judge, _drawn_alike(SEED + 9), _drawn_alike(SEED), SEED),
         "judge_on_drawn": _judge_on_drawn(judge),
         "judge_on_reconstructed": _judge_on_reconstructed(judge, pipelines["full"]),
         "parameters": {
@@ -86,13 +87,13 @@ def _measure(
         scored = accuracy(prompts, judged(judge, pictures))
         result[category] = asdict(scored) | {"mean_attribute": scored.mean_attribute}
         both.append(pictures)
-    return result | distances(judge, np.concatenate(both), _drawn_alike(), SEED)
+    return result | distances(judge, np.concatenate(both), _drawn_alike(SEED), SEED)
 
 
 @functools.cache
-def _drawn_alike() -> Pictures:
+def _drawn_alike(seed: int) -> Pictures:
     """Drawings of held-out scenes, as many of each category as are generated."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     scenes = [
         random_scene(rng, held_out=True, items=items) for items in (1, 2) for _ in range(PICTURES)
     ]
