@@ -19,6 +19,9 @@ from analysis.service_times import Deterministic, Empirical
 from analysis.simulator import Arrival, EngineSpec, Overheads, Server, Template, simulate
 from policies import Controller, Hysteresis, Ladder, Rung, Static
 
+pytestmark = pytest.mark.slow
+
+
 REFERENCE = Path(__file__).parents[1] / "reference" / "queueing_cases.json"
 
 LADDER = Ladder(

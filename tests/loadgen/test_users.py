@@ -18,6 +18,9 @@ import pytest
 from loadgen.cli import LOCUSTFILE, main
 from loadgen.records import RequestRecord, read_requests
 
+pytestmark = pytest.mark.slow
+
+
 LIMIT_S = 40.0
 ROOT = LOCUSTFILE.parent.parent
 StartStub = Callable[..., str]

@@ -17,6 +17,9 @@ from pipelines.loading import Variant, load_variant
 from pipelines.quality import accuracy, judged, load_plain, unseen_prompts
 from policies.nouns import Ladder, Rung, Service
 
+pytestmark = pytest.mark.slow
+
+
 FOLDER = WEIGHTS.parent.parent
 LADDER = Ladder(
     (

@@ -17,6 +17,9 @@ from pipelines.embedded.judge import WEIGHTS, load_judge
 from pipelines.embedded.scenes import random_scene
 from pipelines.quality import accuracy, generate, judged, load_plain, unseen_prompts
 
+pytestmark = pytest.mark.slow
+
+
 FOLDER = WEIGHTS.parent.parent
 SAMPLE = 40
 
