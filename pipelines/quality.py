@@ -20,7 +20,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from pipelines.embedded.captions import Reading, Wish, compose, read
-from pipelines.embedded.judge import FEATURES_OUT, Judge
+from pipelines.embedded.judge import FEATURES_OUT, Judge, to_tensor
 from pipelines.embedded.scenes import Item, Scene, random_scene
 
 Pictures = NDArray[np.uint8]
@@ -97,7 +97,7 @@ def unseen_prompts(count: int, seed: int, *, items: int) -> list[str]:
 
 def judged(judge: Judge, pictures: Pictures) -> list[Scene]:
     """What the judge sees in (N, 64, 64, 3) uint8 pictures."""
-    return [scene for chunk in _chunks(pictures) for scene in judge.scenes(_signed(chunk))]
+    return [scene for chunk in _chunks(pictures) for scene in judge.scenes(to_tensor(chunk))]
 
 
 def distances(judge: Judge, pictures: Pictures, drawn: Pictures, seed: int) -> dict[str, float]:
@@ -163,10 +163,6 @@ def load_plain(folder: Path | str) -> StableDiffusionPipeline:
     return StableDiffusionPipeline.from_pretrained(
         folder, safety_checker=None, local_files_only=True
     )
-
-
-def _signed(pictures: Pictures) -> Tensor:
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
 def _chunks(pictures: Pictures) -> list[Pictures]:

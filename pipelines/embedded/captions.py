@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.embedded.scenes import COLOURS, POSITIONS, SHAPES, Item, Scene
+from pipelines.embedded.scenes import COLOURS, SHAPES, Item, Scene
 
 SIZE_WORDS: Mapping[str, tuple[str, ...]] = {
     "small": ("small", "little", "tiny"),
@@ -123,5 +123,4 @@ def read(caption: str) -> Reading:
         raise ValueError(
             f"The caption {caption!r} names no shape; name one of {', '.join(SHAPES)}."
         )
-    assert all(wish.position is None or wish.position in POSITIONS for wish in wishes)
     return Reading(tuple(wishes), background)

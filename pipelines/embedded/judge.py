@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -110,6 +112,12 @@ def targets(scenes: Sequence[Scene]) -> Tensor:
                 ]
         rows.append([*row, list(COLOURS).index(scene.background)])
     return torch.tensor(rows)
+
+
+def to_tensor(pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
+    """(N, H, W, 3) bytes to (N, 3, H, W) floats in -1..1, as the judge and the autoencoder take them."""
+    moved = torch.from_numpy(pictures).to(device)
+    return moved.permute(0, 3, 1, 2).float().div(127.5).sub(1).contiguous()
 
 
 def load_judge(path: Path = WEIGHTS) -> Judge:

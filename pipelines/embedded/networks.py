@@ -85,7 +85,7 @@ def _unet(*, widths: tuple[int, int], text_at_coarse_level: bool) -> UNet2DCondi
 
 
 def default_sampler() -> DPMSolverMultistepScheduler:
-    """DPM-Solver++ 2M: of the samplers tried, the one whose pictures suffer least from fewer steps."""
+    """DPM-Solver++ 2M (Lu et al. 2022, arXiv 2211.01095), made for few steps."""
     sampler = DPMSolverMultistepScheduler(
         **NOISE_SCHEDULE, timestep_spacing="trailing", steps_offset=1
     )

@@ -10,11 +10,12 @@ from pipelines.embedded.scenes import COLOURS, HELD_OUT_SHARE, POSITIONS, SHAPES
 from pipelines.embedded.training.denoiser import FULL_RECIPE, PICTURES, SMALL_RECIPE
 from pipelines.embedded.training.distillation import TURBO_RECIPE
 from pipelines.embedded.training.language import TEXT_RECIPE
-from pipelines.embedded.training.perception import AUTOENCODER_RECIPE, JUDGE_RECIPE
+from pipelines.embedded.training.perception import AUTOENCODER_RECIPE, CROPS_RECIPE, JUDGE_RECIPE
 
 _RECIPES = {
     "judge": JUDGE_RECIPE,
-    "autoencoder": AUTOENCODER_RECIPE,
+    "autoencoder, crops": CROPS_RECIPE,
+    "autoencoder, pictures": AUTOENCODER_RECIPE,
     "text encoder": TEXT_RECIPE,
     "full": FULL_RECIPE,
     "small": SMALL_RECIPE,
@@ -65,8 +66,9 @@ def _recipe_section() -> str:
     return "\n".join(
         [
             "## Recipe",
-            "AdamW, warm-up and cosine decay, moving average of the weights, bfloat16 autocast. The autoencoder learns absolute error of "
-            f"pixels and edges; `full` and `small` learn velocity on {PICTURES:,} encoded pictures, a tenth of the captions dropped; "
+            "AdamW, warm-up and cosine decay, moving average of the weights, bfloat16 autocast. The autoencoder learns squared and "
+            "absolute error, first on crops around shapes, then on whole pictures; the text encoder learns to tell the scene of a "
+            f"caption and is then left as it is; `full` and `small` learn velocity on {PICTURES:,} encoded pictures, a tenth of the captions dropped; "
             "`turbo` is distilled from `full` by latent consistency at a fixed guidance scale.",
             "",
             "| stage | steps | batch | peak rate | average | seed |",

@@ -18,6 +18,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipelines.embedded.captions import compose
 from pipelines.embedded.drawing import draw
+from pipelines.embedded.judge import to_tensor
 from pipelines.embedded.networks import (
     BETA_END,
     BETA_START,
@@ -28,7 +29,6 @@ from pipelines.embedded.networks import (
 from pipelines.embedded.scenes import Scene, random_scene
 from pipelines.embedded.training.language import tokens
 from pipelines.embedded.training.loop import Draw, Recipe, train
-from pipelines.embedded.training.perception import to_tensor
 
 PICTURES = 49_152
 PICTURES_SEED = 21

@@ -17,9 +17,9 @@ from rich.progress import track
 
 from pipelines.embedded.captions import compose
 from pipelines.embedded.drawing import draw
-from pipelines.embedded.judge import Judge
+from pipelines.embedded.judge import Judge, to_tensor
 from pipelines.embedded.scenes import random_scene
-from pipelines.embedded.training.perception import to_tensor
+from pipelines.embedded.training.distillation import GUIDANCE_SCALE
 from pipelines.quality import (
     Pictures,
     accuracy,
@@ -32,8 +32,6 @@ from pipelines.quality import (
 
 PICTURES = 400
 SEED = 51
-REFERENCE_STEPS = 25
-GUIDANCE_SCALE = 2.5
 QUALITY_POINTS: Mapping[str, tuple[int, ...]] = {
     "full": (25, 15, 10, 8, 6),
     "small": (25, 15, 10),
@@ -100,19 +98,19 @@ def _drawn_alike(seed: int) -> Pictures:
     return draw(scenes, rng)
 
 
-def _drawn(held_out: bool) -> tuple[list[str], Pictures]:
+def _drawn() -> tuple[list[str], Pictures]:
     rng = np.random.default_rng(SEED)
-    scenes = [random_scene(rng, held_out=held_out) for _ in range(1000)]
+    scenes = [random_scene(rng, held_out=True) for _ in range(1000)]
     return [compose(scene, rng) for scene in scenes], draw(scenes, rng)
 
 
 def _judge_on_drawn(judge: Judge) -> dict[str, object]:
-    prompts, pictures = _drawn(held_out=True)
+    prompts, pictures = _drawn()
     return asdict(accuracy(prompts, judged(judge, pictures)))
 
 
 def _judge_on_reconstructed(judge: Judge, pipeline: StableDiffusionPipeline) -> dict[str, object]:
-    prompts, pictures = _drawn(held_out=True)
+    prompts, pictures = _drawn()
     again = reconstruct(pipeline, pictures)
     error = np.mean((again.astype(float) - pictures) ** 2)
     return asdict(accuracy(prompts, judged(judge, again))) | {
@@ -124,9 +122,7 @@ def reconstruct(pipeline: StableDiffusionPipeline, pictures: Pictures) -> Pictur
     """The pictures after the autoencoder: encoded to the mean, decoded, rounded to bytes."""
     done = []
     for start in range(0, len(pictures), 100):
-        latents = pipeline.vae.encode(
-            to_tensor(pictures[start : start + 100], torch.device("cpu"))
-        ).latent_dist.mean
+        latents = pipeline.vae.encode(to_tensor(pictures[start : start + 100])).latent_dist.mean
         decoded = pipeline.vae.decode(latents).sample.clamp(-1, 1)
         done.append(((decoded + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
     return np.concatenate(done)
@@ -154,7 +150,7 @@ def _step_times(pipelines: Mapping[str, StableDiffusionPipeline]) -> dict[str, f
 def contact_sheet(weights: Path, path: Path) -> None:
     """Save a sheet at four times enlargement: a row of drawn pictures, one reconstructed, then one a variant and steps."""
     with torch.inference_mode():
-        _, drawn = _drawn(held_out=True)
+        _, drawn = _drawn()
         prompts = unseen_prompts(6, SEED, items=1) + unseen_prompts(4, SEED, items=2)
         pipelines = {variant: load_plain(weights / variant) for variant in QUALITY_POINTS}
         rows = [drawn[:10], reconstruct(pipelines["full"], drawn[:10])]

@@ -82,7 +82,7 @@ def train(
         for inner, value in module.named_parameters()
     }
     average = {
-        key: held.get(key, value).detach() if key in held else value.detach().clone()
+        key: held[key].detach() if key in held else value.detach().clone()
         for key, value in parameters.items()
     }
     optimiser = torch.optim.AdamW(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.embedded.drawing import draw
-from pipelines.embedded.judge import Judge, targets
+from pipelines.embedded.judge import Judge, targets, to_tensor
 from pipelines.embedded.networks import autoencoder
 from pipelines.embedded.scenes import PICTURE_PX, POSITIONS, Scene, random_scene
 from pipelines.embedded.training.loop import Draw, Recipe, train
@@ -26,19 +26,6 @@ AUTOENCODER_RECIPE = Recipe(steps=1500, batch=16, learning_rate=1e-3, seed=13, w
 CROP_PX = 32
 KL_WEIGHT = 1e-5
 SQUARED_WEIGHT, ABSOLUTE_WEIGHT = 3.0, 0.3
-
-
-def to_tensor(pictures: np.ndarray, device: torch.device) -> Tensor:
-    """(N, 64, 64, 3) uint8 to (N, 3, 64, 64) floats in -1..1."""
-    return (
-        torch.from_numpy(pictures)
-        .to(device)
-        .permute(0, 3, 1, 2)
-        .float()
-        .div(127.5)
-        .sub(1)
-        .contiguous()
-    )
 
 
 def train_judge(folder: Path, device: torch.device) -> Judge:
