@@ -1,20 +1,24 @@
 """A plan is data: the noise levels a job still has to visit, and the arithmetic between them.
 
 Every sampler here is linear in what it sees. With x the latents, v the model's output, e the clean
-estimate and e' the estimate of the step before, one step is
+estimate, e' and e'' the estimates one and two steps before, and y the corrected latents of the step
+before, one step is
 
     e    = clamp(estimate_x x + estimate_v v)
-    next = next_x x + next_v v + next_e e + next_before e' + next_noise z        z ~ N(0, 1)
+    c    = correct_x x + correct_last y + correct_e e + correct_before e' + correct_earlier e''
+    next = next_x c + next_v v + next_e e + next_before e' + next_noise z        z ~ N(0, 1)
 
 so a sampler only has to write down these numbers once per plan, and jobs with different samplers,
-step counts and noise levels advance together in one batched expression.
+step counts and noise levels advance together in one batched expression. Only predictor-corrector
+samplers have c other than x.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 import torch
 
@@ -37,9 +41,22 @@ class Stage:
     next_before: float = 0.0
     next_noise: float = 0.0
     input_scale: float = 1.0
+    correct_x: float = 1.0
+    correct_last: float = 0.0
+    correct_e: float = 0.0
+    correct_before: float = 0.0
+    correct_earlier: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Stage) if field.name != "sigma")
+"""The order of the numbers in a row of `Plan.table`."""
+
+_OPTIONAL = frozenset(
+    ("next_v", "next_before", "next_noise", "correct_last", "correct_before", "correct_earlier")
+)
+
+
+@dataclass(frozen=True)
 class Plan:
     """The stages still to run, first to last.
 
@@ -69,40 +86,68 @@ class Plan:
         """The noise levels visited, one more than there are stages."""
         return (*(stage.sigma for stage in self.stages), self.final_sigma)
 
+    @cached_property
+    def table(self) -> torch.Tensor:
+        """The stages as numbers, float32 of shape (stages, len(COLUMNS)), on the CPU."""
+        rows = [[getattr(stage, name) for name in COLUMNS] for stage in self.stages]
+        return torch.tensor(rows, dtype=torch.float32)
+
+    @cached_property
+    def terms(self) -> frozenset[str]:
+        """The optional columns that are not zero throughout; `advance` skips the others."""
+        return frozenset(
+            name for name in _OPTIONAL if any(getattr(stage, name) for stage in self.stages)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SolverState:
+    """What a batch of jobs carries from step to step; each (B, C, h, w), float32.
+
+    `latents` are x at the level reached, `estimate` the latest clean estimate, `earlier` the one
+    before it and `corrected` the corrected latents of the last step. Zeros where there is none yet.
+    """
+
+    latents: torch.Tensor
+    estimate: torch.Tensor
+    earlier: torch.Tensor
+    corrected: torch.Tensor
+
 
 def advance(
-    latents: torch.Tensor,
+    state: SolverState,
     outputs: torch.Tensor,
-    before: torch.Tensor,
     noise: torch.Tensor | None,
-    stages: Sequence[Stage],
-    clips: Sequence[float],
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """One step of a batch: (next latents, clean estimates), each (B, C, h, w) like every input.
+    coefficients: torch.Tensor,
+    clips: torch.Tensor | None,
+    terms: AbstractSet[str],
+) -> None:
+    """One step of a batch, in place: row i of `state` follows row i of `coefficients`.
 
-    Row i follows stages[i]. `before` holds the estimates of the step before (zeros where there is
-    none) and `noise` unit noise (zeros where a stage wants none; None if no stage does).
+    `outputs` (B, C, h, w) are the model's, `coefficients` (B, len(COLUMNS)) rows of `Plan.table`,
+    `clips` (B,) the plans' bounds (None if nobody clips), `terms` the union of the plans' terms.
+    `noise` is unit noise, needed where "next_noise" is among the terms. Nothing is written before
+    everything is computed, so running out of memory leaves the state as it was.
     """
-    table = torch.tensor(
-        [
-            [s.estimate_x, s.estimate_v, s.next_x, s.next_v, s.next_e, s.next_before, s.next_noise]
-            for s in stages
-        ],
-        dtype=latents.dtype,
-        device=latents.device,
-    )
-    estimate_x, estimate_v, next_x, next_v, next_e, next_before, next_noise = (
-        column.view(-1, 1, 1, 1) for column in table.unbind(1)
-    )
-    estimates = estimate_x * latents + estimate_v * outputs
-    if any(math.isfinite(clip) for clip in clips):
-        bound = torch.tensor(clips, dtype=latents.dtype, device=latents.device).view(-1, 1, 1, 1)
-        estimates = estimates.clamp(-bound, bound)
-    following = next_x * latents + next_e * estimates
-    if any(stage.next_v for stage in stages):
-        following = following + next_v * outputs
-    if any(stage.next_before for stage in stages):
-        following = following + next_before * before
-    if noise is not None:
-        following = following + next_noise * noise
-    return following, estimates
+    k = {name: coefficients[:, i].view(-1, 1, 1, 1) for i, name in enumerate(COLUMNS)}
+    x, before = state.latents, state.estimate
+    estimate = k["estimate_x"] * x + k["estimate_v"] * outputs
+    if clips is not None:
+        bound = clips.view(-1, 1, 1, 1)
+        estimate = estimate.clamp(-bound, bound)
+    corrects = not terms.isdisjoint(("correct_last", "correct_before", "correct_earlier"))
+    if corrects:
+        x = k["correct_x"] * x + k["correct_last"] * state.corrected + k["correct_e"] * estimate
+        x = x + k["correct_before"] * before + k["correct_earlier"] * state.earlier
+    following = k["next_x"] * x + k["next_e"] * estimate
+    if "next_v" in terms:
+        following = following + k["next_v"] * outputs
+    if "next_before" in terms:
+        following = following + k["next_before"] * before
+    if "next_noise" in terms and noise is not None:
+        following = following + k["next_noise"] * noise
+    if corrects:
+        state.corrected.copy_(x)
+        state.earlier.copy_(before)
+    state.estimate.copy_(estimate)
+    state.latents.copy_(following)
