@@ -13,7 +13,7 @@ from policies.nouns import Service
 Picture = npt.NDArray[np.uint8]
 """Pixels, uint8 of shape (height, width, 3)."""
 
-EarlyExit = Literal["none", "replan"]
+EarlyExit = Literal["none", "replan", "finish", "hand_over", "converged"]
 PARTIALS_MAX = 3
 
 
@@ -21,9 +21,11 @@ PARTIALS_MAX = 3
 class PictureRequest:
     """One picture to make, with the service it was granted.
 
-    guidance_scale and sampler None mean the variant's own. `floor` is the lowest acceptable rung
-    as a ladder index; `fixed` forbids re-planning. `partials` (0 to 3) asks for that many
-    intermediate pictures, spread evenly over the plan.
+    guidance_scale and sampler None mean the variant's own. guidance_rescale (0 to 1) pulls the
+    guided output back to the spread of the prompted one. `floor` is the lowest acceptable rung as a
+    ladder index; `fixed` forbids early exits that the load asks for. `converge` lets the job end
+    once its clean estimate stands still. `partials` (0 to 3) asks for that many intermediate
+    pictures, spread evenly over the plan.
     """
 
     job_id: str
@@ -34,9 +36,11 @@ class PictureRequest:
     height: int
     negative_prompt: str = ""
     guidance_scale: float | None = None
+    guidance_rescale: float = 0.0
     sampler: str | None = None
     floor: int = 0
     fixed: bool = False
+    converge: bool = False
     partials: int = 0
 
 
@@ -44,16 +48,20 @@ class PictureRequest:
 class PictureFacts:
     """What a finished job got.
 
-    steps_planned is the first plan, steps_run what was really visited. Times are seconds on the
-    engine's clock, from the boundary that took the job in to the end of its decoding.
+    `variant` is the one that ran the last step. steps_planned is the first plan, steps_run what was
+    really visited, guided_steps how many of those ran with guidance. early_exit is the last that
+    happened. Times are seconds on the engine's clock, from the boundary that took the job in to the
+    end of its decoding.
     """
 
     variant: str
     sampler: str
     guidance_scale: float
+    guidance_rescale: float
     seed: int
     steps_planned: int
     steps_run: int
+    guided_steps: int
     early_exit: EarlyExit
     rung_admitted: int
     rung_delivered: int
