@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from pipelines.decoding import Decoder
 from pipelines.encoding import EMBEDDINGS_KEPT, Encoder
+from pipelines.execution import Denoiser, Execution
 from pipelines.samplers import NAME_OF_LIBRARY_CLASS, SAMPLERS, Sampler, make_sampler
 
 DTYPES: Mapping[str, torch.dtype] = {
@@ -32,6 +33,7 @@ _CLASSES: Mapping[str, Any] = {
     "StableDiffusionXLPipeline": StableDiffusionXLPipeline,
 }
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+EAGER = Execution()
 DEFAULT_STEPS = 25
 DEFAULT_GUIDANCE = 7.5
 SIZE_MULTIPLE = 8  # the library's own rule for width and height, whatever the autoencoder's factor
@@ -59,12 +61,22 @@ class Variant:
     guided: bool
     encoder: Encoder
     decoder: Decoder
+    denoiser: Denoiser
     _samplers: dict[str, Sampler] = field(default_factory=dict, repr=False)
 
     @property
     def unet(self) -> Any:
         """The denoising model."""
         return self.pipeline.unet
+
+    @property
+    def execution(self) -> Execution:
+        """How the model is called."""
+        return self.denoiser.execution
+
+    def rows_for(self, rows: int) -> int:
+        """How many rows to call the model with when `rows` are wanted; ValueError if too many."""
+        return self.denoiser.rows_for(rows)
 
     @property
     def device(self) -> torch.device:
@@ -136,6 +148,7 @@ def load_variant(
     fixed_schedule: bool | None = None,
     weights: str | None = None,
     embeddings_kept: int = EMBEDDINGS_KEPT,
+    execution: Execution = EAGER,
 ) -> Variant:
     """Load a pipeline folder or hub id.
 
@@ -178,6 +191,7 @@ def load_variant(
         guided=not (fixed and guidance_scale <= 1),
         encoder=encoder,
         decoder=decoder,
+        denoiser=Denoiser(pipeline.unet, execution),
         _samplers={sampler_name: made},
     )
 
