@@ -1,0 +1,72 @@
+"""Whole runs on a smooth stand-in for a model: by a plan of ours, and by the library's class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import diffusers
+import torch
+
+from pipelines.plans import Plan, SolverState, advance
+
+library: Any = diffusers  # its classes are untyped
+LIBRARY = {
+    "ddim": library.DDIMScheduler,
+    "euler": library.EulerDiscreteScheduler,
+    "euler_ancestral": library.EulerAncestralDiscreteScheduler,
+    "dpmpp_2m": library.DPMSolverMultistepScheduler,
+    "lcm": library.LCMScheduler,
+}
+NOISY = ("euler_ancestral", "lcm")
+SHAPE = (1, 4, 4, 4)
+SPACINGS = ("leading", "trailing", "linspace")
+
+
+def model(x: torch.Tensor, timestep: float) -> torch.Tensor:
+    """Any smooth function of both will do in a model's place."""
+    return torch.tanh(x * 0.7 + math.cos(timestep / 150)) * 0.8
+
+
+def run_plan(plan: Plan, seed: int) -> list[torch.Tensor]:
+    """The latents after each stage."""
+    generator = torch.Generator().manual_seed(seed)
+    first = torch.randn(SHAPE, generator=generator) * plan.initial_scale
+    state = SolverState(first, *(torch.zeros(SHAPE) for _ in range(3)))
+    clips = None if plan.clip == math.inf else torch.tensor([plan.clip])
+    after = []
+    for stage, row in zip(plan.stages, plan.table, strict=True):
+        out = model(state.latents * stage.input_scale, stage.timestep)
+        noise = torch.randn(SHAPE, generator=generator) if stage.next_noise else None
+        advance(state, out, noise, row[None], clips, plan.terms)
+        after.append(state.latents.clone())
+    return after
+
+
+def run_library(name: str, config: Mapping[str, Any], steps: int, seed: int) -> list[torch.Tensor]:
+    """The latents after each step of the library's class."""
+    sampler = LIBRARY[name].from_config(dict(config))
+    sampler.set_timesteps(steps)
+    if hasattr(sampler, "set_begin_index"):
+        # It would look for its place by the timestep, and take the second of two equal ones.
+        sampler.set_begin_index(0)
+    generator = torch.Generator().manual_seed(seed)
+    x: torch.Tensor = torch.randn(SHAPE, generator=generator) * sampler.init_noise_sigma
+    options = {"generator": generator} if name in NOISY else {}
+    after = []
+    for t in sampler.timesteps:
+        out = model(sampler.scale_model_input(x, t), float(t))
+        x = sampler.step(out, t, x, **options, return_dict=False)[0]
+        after.append(x)
+    return after
+
+
+def relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """The norm of the difference as a share of the library's."""
+    return float((ours - theirs).norm() / theirs.norm())
+
+
+def worst_error(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> float:
+    """The largest relative error over the steps; both runs must have as many."""
+    return max(relative_error(a, b) for a, b in zip(ours, theirs, strict=True))
