@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Embedding:
 class Encoder:
     """Encodes texts with a loaded pipeline, the least recently used leaving the cache first.
 
-    Not thread-safe: only the engine's stepping thread uses it.
+    Several threads may call it; one waits for the other, for tokenizers are not made for two.
     """
 
     def __init__(self, pipeline: Any, kept: int = EMBEDDINGS_KEPT) -> None:
@@ -36,10 +37,11 @@ class Encoder:
             raise ValueError(f"The embedding cache must keep at least 1 text, got {kept}.")
         self._pipeline = pipeline
         self._kept = kept
-        self._cache: OrderedDict[str, Embedding] = OrderedDict()
+        self._cache: OrderedDict[str | None, Embedding] = OrderedDict()
+        self._one_at_a_time = threading.Lock()
         second = getattr(pipeline, "tokenizer_2", None)
         self._tokenizers = [t for t in (pipeline.tokenizer, second) if t is not None]
-        self._zeros_for_empty = bool(pipeline.config.get("force_zeros_for_empty_prompt", False))
+        self._zeros_for_none = bool(pipeline.config.get("force_zeros_for_empty_prompt", False))
         self.tokens_max: int = min(int(t.model_max_length) for t in self._tokenizers)
 
     def __len__(self) -> int:
@@ -55,18 +57,23 @@ class Encoder:
     def check_length(self, text: str) -> None:
         """PromptTooLongError if the text would be cut; a picture of half a prompt is no answer."""
         marks = 2
-        tokens = self.tokens_in(text)
+        with self._one_at_a_time:
+            tokens = self.tokens_in(text)
         if tokens > self.tokens_max:
             raise PromptTooLongError(
                 f"The prompt takes {tokens - marks} tokens and the model reads "
                 f"{self.tokens_max - marks}; shorten it."
             )
 
-    def encode(self, texts: Sequence[str]) -> list[Embedding]:
+    def encode(self, texts: Sequence[str | None]) -> list[Embedding]:
         """The embeddings of `texts`, in order; texts not in the cache share one encoder call.
 
-        The empty text is "no prompt" and gives what the pipeline uses for a missing one.
+        None is "no negative prompt" and gives what the pipeline uses in its place.
         """
+        with self._one_at_a_time:
+            return self._encode(texts)
+
+    def _encode(self, texts: Sequence[str | None]) -> list[Embedding]:
         missing = [text for text in dict.fromkeys(texts) if text not in self._cache]
         fresh = dict(zip(missing, self._run(missing), strict=True)) if missing else {}
         found = {text: fresh.get(text) or self._cache[text] for text in texts}
@@ -77,9 +84,9 @@ class Encoder:
             self._cache.popitem(last=False)
         return [found[text] for text in texts]
 
-    def _run(self, texts: list[str]) -> list[Embedding]:
+    def _run(self, texts: list[str | None]) -> list[Embedding]:
         result = self._pipeline.encode_prompt(
-            texts,
+            [text or "" for text in texts],
             device=self._pipeline.device,
             num_images_per_prompt=1,
             do_classifier_free_guidance=False,
@@ -89,7 +96,7 @@ class Encoder:
         for row, text in enumerate(texts):
             own = tokens[row : row + 1]
             own_pooled = None if pooled is None else pooled[row : row + 1]
-            if text == "" and self._zeros_for_empty:
+            if text is None and self._zeros_for_none:
                 own = torch.zeros_like(own)
                 own_pooled = None if own_pooled is None else torch.zeros_like(own_pooled)
             embeddings.append(Embedding(own, own_pooled))

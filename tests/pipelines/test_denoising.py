@@ -9,41 +9,32 @@ import diffusers
 import pytest
 import torch
 
-from pipelines.denoising import RunningJob, guidance_of, step_batch
-from pipelines.jobs import PictureRequest
+from pipelines.denoising import Signals, step_rows
 from pipelines.loading import Variant
+from pipelines.preparing import embeddings_of
+from pipelines.running import RunningJob
+from pipelines.slots import SlotBank
 from policies.nouns import Service
-from tests.pipelines.tiny_pipelines import request
+from tests.pipelines.engine_runs import (
+    LIBRARY_CLASSES,
+    estimate_of,
+    latents_of,
+    library_call,
+    start,
+    with_sampler,
+)
+from tests.pipelines.tiny_pipelines import SIZE, request
 
 library: Any = diffusers  # its classes are untyped
-CLASSES = {
-    "ddim": "DDIMScheduler",
-    "euler": "EulerDiscreteScheduler",
-    "dpmpp_2m": "DPMSolverMultistepScheduler",
-}
+WITH_ESTIMATES = ("ddim", "euler", "euler_ancestral", "dpmpp_2m", "unipc")
 
 
-def start(variant: Variant, asked: PictureRequest) -> RunningJob:
-    prompt, negative = variant.encoder.encode([asked.prompt, asked.negative_prompt])
-    guided = guidance_of(asked, variant) > 1
-    return RunningJob(asked, variant, prompt, negative if guided else None, started_s=0.0)
+def bank_of(variant: Variant, places: int = 8) -> SlotBank:
+    return SlotBank(variant, SIZE, SIZE, places)
 
 
-def library_latents(folder: Path, asked: PictureRequest) -> torch.Tensor:
-    pipeline = library.StableDiffusionPipeline.from_pretrained(folder)
-    pipeline.set_progress_bar_config(disable=True)
-    scheduler = getattr(library, CLASSES[asked.sampler or "ddim"])
-    pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
-    latents: torch.Tensor = pipeline(
-        prompt=asked.prompt,
-        num_inference_steps=asked.service.steps,
-        guidance_scale=asked.guidance_scale,
-        width=asked.width,
-        height=asked.height,
-        generator=torch.Generator("cpu").manual_seed(asked.seed),
-        output_type="latent",
-    ).images
-    return latents
+def relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    return float((ours - theirs).norm() / theirs.norm())
 
 
 @pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
@@ -51,71 +42,129 @@ def library_latents(folder: Path, asked: PictureRequest) -> torch.Tensor:
 def test_latents_of_a_staggered_batch_equal_the_library(
     folders: dict[str, Path], full: Variant, noise_predictor: Variant, prediction: str
 ) -> None:
-    variant = full if prediction == "v_prediction" else noise_predictor
+    bank = bank_of(full if prediction == "v_prediction" else noise_predictor)
+    names = [name for name in LIBRARY_CLASSES if name != "lcm"]
     asked = [
         request(str(index), seed=index, sampler=name, service=Service("full", 5 + 2 * index, 0))
-        for index, name in enumerate([*CLASSES, "ddim"])
+        for index, name in enumerate(names)
     ]
     asked.append(request("free", seed=9, guidance_scale=1.0, sampler="euler"))
-    jobs: list[RunningJob] = []
-    for one in asked:
-        jobs.append(start(variant, one))
-        assert step_batch(variant, [job for job in jobs if job.remaining]) == []
-    while left := [job for job in jobs if job.remaining]:
-        step_batch(variant, left)
-    for job in jobs:
-        theirs = library_latents(folders[prediction], job.request)
-        assert float((job.latents - theirs).norm() / theirs.norm()) <= 1e-4
+    asked.append(request("rescaled", seed=10, guidance_rescale=0.7, sampler="ddim"))
+    ended: dict[RunningJob, torch.Tensor] = {}
+    while len(ended) < len(asked):
+        if (joining := len(bank) + len(ended)) < len(asked):
+            start(bank, asked[joining])
+        step_rows(bank, 0, len(bank))
+        for job in [job for job in bank.jobs if job.remaining == 0]:
+            ended[job] = latents_of(bank, job)
+            bank.leave(job)
+    for job, ours in ended.items():
+        pipeline = library.StableDiffusionPipeline.from_pretrained(folders[prediction])
+        with_sampler(pipeline, job.sampler.name)
+        theirs = library_call(pipeline, job.request, "latent")
+        assert relative_error(ours, theirs) <= 1e-4, job.request
 
 
-@pytest.mark.parametrize("sampler", sorted(CLASSES))
+@pytest.mark.parametrize("sampler", WITH_ESTIMATES)
 @torch.inference_mode()
 def test_the_clean_estimate_equals_the_library_at_every_step(full: Variant, sampler: str) -> None:
-    job = start(full, request(sampler=sampler, service=Service("full", 6, 0)))
-    scheduler = getattr(library, CLASSES[sampler]).from_config(full.pipeline.scheduler.config)
+    bank = bank_of(full)
+    job = start(bank, request(sampler=sampler, service=Service("full", 6, 0)))
+    prompt, negative = embeddings_of(job.request, full)
+    assert negative is not None
+    scheduler = getattr(library, LIBRARY_CLASSES[sampler]).from_config(
+        full.pipeline.scheduler.config
+    )
     scheduler.set_timesteps(6)
-    x = job.latents
-    tokens = torch.cat([job.prompt.tokens, job.negative.tokens]) if job.negative else None
+    generator = torch.Generator("cpu").manual_seed(job.request.seed)
+    x = torch.randn(latents_of(bank, job).shape, generator=generator) * scheduler.init_noise_sigma
+    noisy = {"generator": generator} if sampler == "euler_ancestral" else {}
+    tokens = torch.cat([prompt.tokens, negative.tokens])
     for t in scheduler.timesteps:
         scaled = scheduler.scale_model_input(x, t)
         said, unsaid = full.unet(torch.cat([scaled] * 2), t, tokens, return_dict=False)[0].chunk(2)
         out = unsaid + job.guidance_scale * (said - unsaid)
-        stepped = scheduler.step(out, t, x, return_dict=False)
-        theirs = scheduler.model_outputs[-1] if sampler == "dpmpp_2m" else stepped[1]
+        stepped = scheduler.step(out, t, x, **noisy, return_dict=sampler in ("dpmpp_2m", "unipc"))
+        in_history = sampler in ("dpmpp_2m", "unipc")
+        theirs = scheduler.model_outputs[-1] if in_history else stepped[1]
         x = stepped[0]
-        step_batch(full, [job])
-        assert float((job.estimate - theirs).norm() / theirs.norm()) <= 1e-4
+        step_rows(bank, 0, 1)
+        assert relative_error(estimate_of(bank, job), theirs) <= 1e-4
 
 
 @torch.inference_mode()
 def test_the_same_seed_draws_the_same_noise_and_another_seed_does_not(full: Variant) -> None:
-    first, again = start(full, request(seed=4)), start(full, request(seed=4))
-    other = start(full, request(seed=5))
-    assert torch.equal(first.latents, again.latents)
-    assert not torch.equal(first.latents, other.latents)
+    bank = bank_of(full)
+    jobs = [start(bank, request(str(i), seed=seed)) for i, seed in enumerate((4, 4, 5))]
+    first, again, other = (latents_of(bank, job) for job in jobs)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
 
 
 @torch.inference_mode()
 def test_every_input_of_a_row_matters(full: Variant) -> None:
     """Were prompt, negative prompt, guidance or timestep dropped, equality would prove little."""
+    bank = bank_of(full)
     plain = request(negative_prompt="blue")
     variations = [
         request(negative_prompt="blue", prompt="a square"),
         request(negative_prompt="green"),
         request(negative_prompt="blue", guidance_scale=2.0),
+        request(negative_prompt="blue", guidance_rescale=0.5),
         request(negative_prompt="blue", service=Service("full", 20, 0)),
     ]
-    jobs = [start(full, asked) for asked in (plain, *variations)]
+    jobs = [start(bank, asked) for asked in (plain, *variations)]
     for _ in range(2):
-        step_batch(full, jobs)
+        step_rows(bank, 0, len(bank))
     for job in jobs[1:]:
-        assert float((job.latents - jobs[0].latents).abs().max()) > 1e-3
+        assert float((latents_of(bank, job) - latents_of(bank, jobs[0])).abs().max()) > 1e-3
 
 
 @torch.inference_mode()
 def test_a_replan_at_the_start_rescales_the_noise_to_the_new_first_level(full: Variant) -> None:
-    job = start(full, request(sampler="euler"))
-    job.replan(4)
-    fresh = start(full, request(sampler="euler", service=Service("full", 4, 2)))
+    bank = bank_of(full)
+    job = start(bank, request(sampler="euler"))
+    bank.rescale(job, job.replan(4))
+    fresh = start(bank, request("fresh", sampler="euler", service=Service("full", 4, 2)))
     assert job.plan == fresh.plan
-    assert torch.allclose(job.latents, fresh.latents)
+    assert torch.allclose(latents_of(bank, job), latents_of(bank, fresh))
+
+
+@torch.inference_mode()
+def test_a_step_in_slices_equals_a_step_at_once(full: Variant) -> None:
+    def run(slices: list[tuple[int, int]]) -> dict[str, torch.Tensor]:
+        bank = bank_of(full)
+        for index, scale in enumerate((5.0, 1.0, 3.0, 1.0, 2.0)):
+            start(bank, request(str(index), seed=index, guidance_scale=scale))
+        for _ in range(3):
+            for first, last in slices:
+                step_rows(bank, first, last)
+        return {job.request.job_id: latents_of(bank, job) for job in bank.jobs}
+
+    at_once, sliced = run([(0, 5)]), run([(0, 2), (2, 4), (4, 5)])
+    for job_id, latents in at_once.items():
+        assert relative_error(sliced[job_id], latents) <= 1e-5
+
+
+@torch.inference_mode()
+def test_the_change_told_is_that_of_the_clean_estimate(full: Variant) -> None:
+    bank = bank_of(full)
+    job = start(bank, request(converge=True))
+    step_rows(bank, 0, 1)
+    before = estimate_of(bank, job)
+    finite, change = step_rows(bank, 0, 1)[:, 0].tolist()
+    after = estimate_of(bank, job)
+    assert finite == 1.0
+    assert change == pytest.approx(float((after - before).norm() / after.norm()), rel=1e-5)
+
+
+@torch.inference_mode()
+def test_late_signals_come_one_boundary_after_they_were_sent(full: Variant) -> None:
+    bank = bank_of(full)
+    job = start(bank, request())
+    signals = Signals(late=True)
+    signals.send([job], torch.tensor([[1.0], [0.5]]))
+    assert signals.arrived() == []
+    signals.send([job], torch.tensor([[0.0], [0.25]]))
+    assert [(one.finite, one.change) for one in signals.arrived()] == [(True, 0.5)]
+    assert [(one.finite, one.change) for one in signals.arrived()] == [(False, 0.25)]

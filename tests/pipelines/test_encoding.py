@@ -56,7 +56,7 @@ def test_an_embedding_does_not_depend_on_its_company(full: Variant) -> None:
 
 @torch.inference_mode()
 def test_no_prompt_is_zeros_where_the_pipeline_says_so(folders: dict[str, Path]) -> None:
-    empty, said = load_variant("full", folders["xl"]).encoder.encode(["", "red"])
+    empty, said = load_variant("full", folders["xl"]).encoder.encode([None, "red"])
     assert empty.pooled is not None
     assert said.pooled is not None
     assert not empty.tokens.any()

@@ -1,0 +1,239 @@
+"""The running jobs, grouped by variant and size: who joins, who exits early, and their next step."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import torch
+
+from pipelines.convergence import ThresholdTuner
+from pipelines.denoising import Signals, step_rows
+from pipelines.desk import Due, Notes, Ready
+from pipelines.faults import NOT_A_NUMBER, OUT_OF_MEMORY, free_cached_memory, is_out_of_memory
+from pipelines.jobs import EarlyExit, EngineEvent, PictureFailed, StepDone
+from pipelines.loading import Variant
+from pipelines.preparing import embeddings_of
+from pipelines.running import RunningJob
+from pipelines.slots import SlotBank
+from pipelines.streams import stamped, take_over
+from policies.exits import ExitRules, changed
+from policies.nouns import Ladder
+
+logger = logging.getLogger(__name__)
+
+BANKS_KEPT = 8
+"""Empty banks beyond this many are given up when another one is needed."""
+
+
+class Batches:
+    """What runs in one engine. Only the denoising thread uses it.
+
+    `limit` is the largest number of jobs in one call of a model; running out of memory halves it.
+    A boundary is `begin`, then `step`; `due` and `left` collect what it leaves for others.
+    """
+
+    def __init__(
+        self,
+        variants: Mapping[str, Variant],
+        ladder: Ladder,
+        places: int,
+        rules: ExitRules,
+        tuner: ThresholdTuner | None,
+    ) -> None:
+        self.limit = places
+        self.due: list[Due] = []
+        self.left: list[str] = []
+        self._variants = variants
+        self._ladder = ladder
+        self._places = places
+        self._rules = rules
+        self._tuner = tuner
+        self._banks: dict[tuple[str, int, int], SlotBank] = {}
+        self._signals = Signals(late=next(iter(variants.values())).device.type == "cuda")
+
+    def __len__(self) -> int:
+        return sum(len(bank) for bank in self._banks.values())
+
+    def begin(self, notes: Notes) -> list[EngineEvent]:
+        """Drop the cancelled, take in the ready, and let jobs exit early as the notes say."""
+        self.due, self.left = [], []
+        for bank in self._banks.values():
+            for job in [job for job in bank.jobs if job.request.job_id in notes.cancelled]:
+                self._leave(bank, job)
+        events: list[EngineEvent] = []
+        for one in notes.ready:
+            events += self._join(one)
+        for bank in list(self._banks.values()):
+            for job in list(bank.jobs):
+                self._exit_early(bank, job, notes)
+        return events
+
+    def step(self) -> list[EngineEvent]:
+        """One step of every running job; what has come to its end leaves the batch."""
+        events: list[EngineEvent] = []
+        for bank in [bank for bank in self._banks.values() if bank.jobs]:
+            for job in [job for job in bank.jobs if not job.guidance_due]:
+                bank.drop_guidance(job)
+            events += self._step_bank(bank)
+        for signal in self._signals.arrived():
+            signal.job.broken |= not signal.finite
+            if signal.job.watched and self._tuner is not None:
+                steps = signal.job.steps_run
+                signal.job.converged |= self._tuner.exits(steps, signal.change)
+        for bank in self._banks.values():
+            for job in list(bank.jobs):
+                events += self._after_step(bank, job)
+        return events
+
+    def warm_up(self, variant: Variant, width: int, height: int) -> None:
+        """Call the variant's model with every number of rows that it will be called with."""
+        text = variant.encoder.encode((None,))[0]
+        self._bank_for(variant, width, height).warm_up(text, range(1, self._places + 1))
+
+    # -- joining and leaving --------------------------------------------------------------------
+
+    def _join(self, ready: Ready) -> list[EngineEvent]:
+        request = ready.request
+        variant = self._variants[request.service.variant]
+        texts = [ready.prompt] + ([] if ready.negative is None else [ready.negative])
+        take_over(ready.stamp, [text.tokens for text in texts])
+        take_over(ready.stamp, [text.pooled for text in texts if text.pooled is not None])
+        audited = (
+            request.converge and self._tuner is not None and self._tuner.is_audited(request.job_id)
+        )
+        job = RunningJob(request, variant, ready.started_s, audited=audited)
+        try:
+            bank = self._bank_for(variant, request.width, request.height)
+            latents = job.draw().to(variant.device) * job.plan.initial_scale
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            free_cached_memory()
+            self.left.append(request.job_id)
+            return [PictureFailed(request.job_id, OUT_OF_MEMORY)]
+        bank.join(job, latents, ready.prompt, ready.negative)
+        return []
+
+    def _bank_for(self, variant: Variant, width: int, height: int) -> SlotBank:
+        """The bank of this variant and size. Banks step in the order in which they came to life."""
+        key = variant.name, width, height
+        bank = self._banks.get(key)
+        if bank is None:
+            empty = [other for other, held in self._banks.items() if not held.jobs]
+            for other in empty[: max(0, len(self._banks) - BANKS_KEPT + 1)]:
+                del self._banks[other]
+            bank = SlotBank(variant, width, height, self._places)
+        elif not bank.jobs:
+            del self._banks[key]
+        self._banks[key] = bank
+        return bank
+
+    def _leave(self, bank: SlotBank, job: RunningJob) -> None:
+        bank.leave(job)
+        self.left.append(job.request.job_id)
+
+    def _finish(
+        self, bank: SlotBank, job: RunningJob, latents: torch.Tensor, exit: EarlyExit | None = None
+    ) -> None:
+        """Have `latents` decoded as the job's picture and free its place."""
+        if exit is not None:
+            job.early_exit = exit
+        self._decode(job, latents, None)
+        self._leave(bank, job)
+
+    def _decode(self, job: RunningJob, latents: torch.Tensor, partial: int | None) -> None:
+        kept = latents[job.row : job.row + 1].clone()  # the row goes to somebody else
+        self.due.append(Due(job, kept, partial, stamped(kept)))
+
+    # -- early exits ----------------------------------------------------------------------------
+
+    def _exit_early(self, bank: SlotBank, job: RunningJob, notes: Notes) -> None:
+        """Apply what the load asks of a running job: nothing, fewer steps, the end, or a move."""
+        if job.steps_run > 0 and job.request.job_id in notes.finish_now:
+            self._finish(bank, job, bank.state.estimate, "finish")
+            return
+        change = changed(
+            job.service,
+            job.steps_planned,
+            job.steps_run,
+            floor=job.request.floor,
+            announced=notes.announced,
+            ladder=self._ladder,
+            rules=self._rules,
+            fixed=job.request.fixed,
+        )
+        if change is None:
+            return
+        job.service, job.early_exit = change.service, change.exit
+        if change.steps_planned == job.steps_run:
+            self._finish(bank, job, bank.state.estimate)
+            return
+        if change.steps_planned < job.steps_planned:
+            factor = job.replan(change.steps_planned)
+            if factor != 1.0:
+                bank.rescale(job, factor)
+            bank.set_plan(job)
+        if change.service.variant != job.variant.name:
+            self._hand_over(bank, job, self._variants[change.service.variant])
+
+    def _hand_over(self, bank: SlotBank, job: RunningJob, variant: Variant) -> None:
+        latents = bank.state.latents[job.row : job.row + 1].clone()
+        prompt, negative = embeddings_of(job.request, variant)
+        bank.leave(job)
+        job.hand_over(variant)
+        target = self._bank_for(variant, job.request.width, job.request.height)
+        target.join(job, latents, prompt, negative if job.guidance_due else None)
+
+    # -- one step -------------------------------------------------------------------------------
+
+    def _step_bank(self, bank: SlotBank) -> list[EngineEvent]:
+        """Step all jobs of a bank, in slices of at most `limit`.
+
+        A slice that does not fit into memory is halved, for good; nothing in it has moved. A job
+        that does not fit alone fails.
+        """
+        events: list[EngineEvent] = []
+        failed: list[RunningJob] = []
+        first = 0
+        while first < len(bank.jobs):
+            last = min(first + self.limit, len(bank.jobs))
+            try:
+                signals = step_rows(bank, first, last)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                free_cached_memory()
+                if last - first == 1:
+                    failed.append(bank.jobs[first])
+                    first = last
+                else:
+                    self.limit = (last - first) // 2
+                    logger.warning("out of memory: at most %d jobs a call from now on", self.limit)
+                continue
+            jobs = bank.jobs[first:last]
+            self._signals.send(jobs, signals)
+            first = last
+        for job in failed:
+            self._leave(bank, job)
+            events.append(PictureFailed(job.request.job_id, OUT_OF_MEMORY))
+        return events
+
+    def _after_step(self, bank: SlotBank, job: RunningJob) -> list[EngineEvent]:
+        job_id = job.request.job_id
+        if job.broken:
+            self._leave(bank, job)
+            return [PictureFailed(job_id, NOT_A_NUMBER)]
+        state = bank.state
+        job.remember(state.estimate[job.row])
+        if job.remaining == 0:
+            audit = job.audit()
+            if audit is not None and self._tuner is not None:
+                self._tuner.add(audit)
+            self._finish(bank, job, state.latents)
+        elif job.converged:
+            self._finish(bank, job, state.estimate, "converged")
+        elif job.partial_due():
+            self._decode(job, state.estimate, job.partials_sent)
+            job.partials_sent += 1
+        return [StepDone(job_id, job.steps_run, job.steps_planned)]
