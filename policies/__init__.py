@@ -14,14 +14,15 @@ Controllers (`controllers`)
     `Static` never changes; `Hysteresis` goes down as the line grows, and back with a gap and a
     minimum hold. A controller maps (Load, ControllerState) to ControllerState.
 
-Re-planning (`replan`)
-    `replanned(service, planned, done, floor=…, announced=…, ladder=…, fixed=…)` is what an engine
-    asks for each running job at a step boundary after a new rung was announced: None, or the new
-    service and the new number of planned steps. Its parts are `in_flight_rung` and
-    `remaining_after_replan`.
+Early exits (`exits`)
+    `changed(service, planned, done, floor=…, announced=…, ladder=…, rules=…, fixed=…)` is what an
+    engine asks for each running job at a step boundary after a new rung was announced: None, or a
+    `Change` (new service, new number of planned steps, kind of exit). `ExitRules` say what a lower
+    rung does: nothing, re-plan, finish now, or hand over to a cheaper variant. The step arithmetic
+    is `remaining_after_replan`; `guided_steps` tells where a guidance share cuts a run.
 
 Dispatcher (`dispatcher`, `events`, `commands`)
-    `Dispatcher(ladder, controller, max_waiting, in_flight).handle(event)` returns commands:
+    `Dispatcher(ladder, controller, max_waiting, announces).handle(event)` returns commands:
 
     ==================================== ========================================================
     event                                what comes of it
@@ -35,7 +36,7 @@ Dispatcher (`dispatcher`, `events`, `commands`)
     ==================================== ========================================================
 
     After every event: expire, decide the rung from the depth that the next start leaves behind,
-    announce it (only `in_flight`), then grant. A repeated event changes nothing. Jobs start in
+    announce it (if it `announces`), then grant. A repeated event changes nothing. Jobs start in
     order of arrival, except that a job passes another whose variant has no free place. A driver
     that sleeps asks `next_deadline_s()`; a gateway that asks again finds its grant in `grant_of`.
 
@@ -57,6 +58,14 @@ from policies.events import (
     JobFinished,
     Ticked,
 )
+from policies.exits import (
+    Change,
+    ExitRules,
+    OnLowerRung,
+    changed,
+    guided_steps,
+    remaining_after_replan,
+)
 from policies.nouns import (
     ANY_QUALITY,
     QUALITY_ORDER,
@@ -67,13 +76,13 @@ from policies.nouns import (
     Service,
     quality_index,
 )
-from policies.replan import in_flight_rung, remaining_after_replan, replanned
 from policies.service import service_for
 
 __all__ = [
     "ANY_QUALITY",
     "QUALITY_ORDER",
     "AnnounceRung",
+    "Change",
     "Command",
     "Controller",
     "ControllerState",
@@ -83,6 +92,7 @@ __all__ = [
     "EngineUp",
     "EngineView",
     "Event",
+    "ExitRules",
     "ExpireJob",
     "Hysteresis",
     "Job",
@@ -92,15 +102,16 @@ __all__ = [
     "JobFinished",
     "Ladder",
     "Load",
+    "OnLowerRung",
     "RejectJob",
     "Rung",
     "Service",
     "StartJob",
     "Static",
     "Ticked",
-    "in_flight_rung",
+    "changed",
+    "guided_steps",
     "quality_index",
     "remaining_after_replan",
-    "replanned",
     "service_for",
 ]

@@ -38,7 +38,7 @@ class ExpireJob:
 
 @dataclass(frozen=True, slots=True)
 class AnnounceRung:
-    """Tell the engine the current rung; it re-plans its running jobs at its next boundary."""
+    """Tell the engine the current rung; at its next boundary its exit rules apply it."""
 
     engine_id: str
     rung: int

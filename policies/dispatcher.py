@@ -94,13 +94,13 @@ class Dispatcher:
     """Drives admission, order, routing and the rung. Not thread-safe; one driver owns it.
 
     `max_waiting` bounds the line for new jobs (jobs taken up again are exempt, and the places
-    bound those). With `in_flight` a change of rung is announced to the engines, which re-plan what
-    runs; without it the rung binds at start only.
+    bound those). With `announces` a change of rung is announced to the engines, whose exit rules
+    say what becomes of running jobs; without it the rung binds at start only.
     ValueError if the controller can choose a rung that the ladder does not have.
     """
 
     def __init__(
-        self, ladder: Ladder, controller: Controller, max_waiting: int, in_flight: bool
+        self, ladder: Ladder, controller: Controller, max_waiting: int, announces: bool
     ) -> None:
         if max_waiting < 1:
             raise ValueError(f"max_waiting {max_waiting} must be at least 1")
@@ -112,7 +112,7 @@ class Dispatcher:
         self._ladder = ladder
         self._controller = controller
         self._max_waiting = max_waiting
-        self._in_flight = in_flight
+        self._announces = announces
         self._state = controller.initial()
         self._line = WaitingLine()
         self._running: dict[str, _Running] = {}
@@ -311,7 +311,7 @@ class Dispatcher:
         """Let the controller decide on this depth and announce; True if the rung changed."""
         before = self._state.rung
         self._state = self._controller.decide(self._load(waiting), self._state)
-        if self._in_flight:
+        if self._announces:
             for engine_id, engine in self._engines.items():
                 if engine.announced_rung != self._state.rung:
                     engine.announced_rung = self._state.rung

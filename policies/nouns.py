@@ -32,23 +32,31 @@ class Rung:
     """One level of service: a variant run for `steps` denoising steps, sold as `quality`.
 
     `replannable` is False for few-step distilled variants: their schedule is fixed, so a running
-    job is neither re-planned into such a rung nor out of it.
+    job is neither re-planned into such a rung nor out of it. `guidance_share` is the share of the
+    steps, from the first on, that run with guidance; the rest skip the unconditional half.
     """
 
     variant: str
     steps: int
     quality: str
     replannable: bool = True
+    guidance_share: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.variant:
             raise ValueError("a rung needs the name of its variant")
         if self.steps < 1:
             raise ValueError(f"rung {self.variant}@{self.steps}: steps must be at least 1")
+        if not 0.0 <= self.guidance_share <= 1.0:
+            raise ValueError(
+                f"rung {self.variant}@{self.steps}: guidance_share {self.guidance_share} must lie"
+                " between 0 and 1"
+            )
         quality_index(self.quality)
 
     def __str__(self) -> str:
-        return f"{self.variant}@{self.steps}"
+        guided = f"/guided {100 * self.guidance_share:g} %" if self.guidance_share < 1 else ""
+        return f"{self.variant}@{self.steps}{guided}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +64,22 @@ class Service:
     """What one job gets: a variant, a pace in steps, and the ladder index that it counts as.
 
     `steps` is the pace of a whole run. After a re-plan it is the pace of the new rung; the number
-    of steps actually visited is kept by the engine.
+    of steps actually visited is kept by the engine. `guidance_share` is as in `Rung`.
     """
 
     variant: str
     steps: int
     rung: int
+    guidance_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
     """Rungs from best quality to cheapest. Index 0 is full service.
 
-    ValueError if it is empty, if a quality label rises further down, or if the steps of one
-    variant do not fall further down: then "cheaper" and "worse" would not be the same direction.
+    ValueError if it is empty, if a quality label rises further down, or if a rung is not cheaper
+    than the one of its variant above it (fewer steps, or as many with a smaller guidance share):
+    then "cheaper" and "worse" would not be the same direction.
     """
 
     rungs: tuple[Rung, ...]
@@ -86,10 +96,13 @@ class Ladder:
         last_of: dict[str, Rung] = {}
         for rung in self.rungs:
             above = last_of.get(rung.variant)
-            if above is not None and rung.steps >= above.steps:
+            if above is not None and (rung.steps, rung.guidance_share) >= (
+                above.steps,
+                above.guidance_share,
+            ):
                 raise ValueError(
-                    f"rung {rung} stands below {above}; the steps of one variant must fall"
-                    " down the ladder"
+                    f"rung {rung} stands below {above}; the steps of one variant, or for as many"
+                    " steps its guidance_share, must fall down the ladder"
                 )
             last_of[rung.variant] = rung
 
@@ -171,7 +184,11 @@ class Ladder:
         A client can ask for fewer steps than any rung of the variant has: that is "low".
         """
         rung = self.rungs[service.rung]
-        reached = service.variant == rung.variant and service.steps >= rung.steps
+        reached = (
+            service.variant == rung.variant
+            and service.steps >= rung.steps
+            and service.guidance_share >= rung.guidance_share
+        )
         return rung.quality if reached else QUALITY_ORDER[0]
 
     def _no_rung(self, floor: int, variant: str | None) -> str:

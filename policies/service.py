@@ -15,8 +15,9 @@ def service_for(
     Without a wish for steps it is the ladder's answer (`Ladder.rung_for`). A wish is met as given
     while there is no pressure, and always if the job is fixed; under pressure the ladder's answer
     replaces it if that is cheaper. A wish below the job's own quality floor is raised to the
-    floor, because the floor is the promise. `hosted`, if given, are the variants that some engine
-    hosts: a job that pins none is not sent to a variant that nobody can run.
+    floor, because the floor is the promise. A wish that is met is guided throughout; the ladder's
+    answer carries the guidance share of its rung. `hosted`, if given, are the variants that some
+    engine hosts: a job that pins none is not sent to a variant that nobody can run.
     ValueError if the ladder has no rung for the job.
     """
     if job.fixed and job.steps is not None:
@@ -46,7 +47,7 @@ def _ladder_service(
         # Nothing that is up can serve it within its floor: say what it waits for.
         index = ladder.rung_for(current_rung, job.floor, job.variant)
     rung = ladder[index]
-    return Service(rung.variant, rung.steps, index)
+    return Service(rung.variant, rung.steps, index, rung.guidance_share)
 
 
 def _wish(job: Job, ladder: Ladder, steps: int) -> Service:
@@ -61,6 +62,7 @@ def _wish(job: Job, ladder: Ladder, steps: int) -> Service:
 
 def _is_lowered(answer: Service, wish: Service, job: Job, ladder: Ladder) -> bool:
     cheaper = answer.rung > wish.rung or (
-        answer.variant == wish.variant and answer.steps < wish.steps
+        answer.variant == wish.variant
+        and (answer.steps, answer.guidance_share) < (wish.steps, wish.guidance_share)
     )
     return cheaper and pressed(ladder, job.floor, answer.rung, job.variant)

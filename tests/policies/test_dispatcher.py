@@ -37,10 +37,10 @@ FULL = Service("full", 25, 0)
 
 
 def make(
-    places: int = 2, *, max_waiting: int = 10, in_flight: bool = True, static: bool = False
+    places: int = 2, *, max_waiting: int = 10, announces: bool = True, static: bool = False
 ) -> Dispatcher:
     controller = Static() if static else Hysteresis.threshold((2, 4))
-    dispatcher = Dispatcher(LADDER, controller, max_waiting, in_flight)
+    dispatcher = Dispatcher(LADDER, controller, max_waiting, announces)
     if places:
         dispatcher.handle(EngineUp(0.0, "e1", places, ALL))
     return dispatcher
@@ -132,8 +132,8 @@ def test_a_start_is_served_at_the_depth_that_it_leaves_behind() -> None:
     )
 
 
-def test_without_in_flight_nothing_is_announced() -> None:
-    dispatcher = make(places=1, in_flight=False)
+def test_an_engine_that_binds_at_start_only_hears_of_no_rung() -> None:
+    dispatcher = make(places=1, announces=False)
     commands = [arrive(dispatcher, name) for name in "abcd"]
     assert dispatcher.rung == 1
     assert commands[1:] == [(), (), ()]
@@ -318,8 +318,8 @@ def test_news_of_unknown_engines_changes_nothing() -> None:
 
 def test_a_controller_that_reaches_below_the_ladder_is_refused() -> None:
     with pytest.raises(ValueError, match="fewer thresholds"):
-        Dispatcher(LADDER, Hysteresis.threshold((1, 2, 3)), 10, in_flight=True)
+        Dispatcher(LADDER, Hysteresis.threshold((1, 2, 3)), 10, announces=True)
     with pytest.raises(ValueError, match="max_waiting"):
-        Dispatcher(LADDER, Static(), 0, in_flight=True)
+        Dispatcher(LADDER, Static(), 0, announces=True)
     with pytest.raises(ValueError, match="places"):
         EngineUp(0.0, "e1", 0, ALL)

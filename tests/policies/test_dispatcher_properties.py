@@ -53,7 +53,7 @@ class DispatcherMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         controller = Hysteresis((2, 3, 4, 5), (0, 1, 2, 3))
-        self.dispatcher = Dispatcher(LADDER, controller, MAX_WAITING, in_flight=True)
+        self.dispatcher = Dispatcher(LADDER, controller, MAX_WAITING, announces=True)
         self.now_s = 0.0
         self.jobs: dict[str, Job] = {}
         self.order: dict[str, int] = {}

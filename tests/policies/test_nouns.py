@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,15 +54,31 @@ def test_steps_of_one_variant_must_fall_even_with_another_variant_between() -> N
         Ladder((Rung("full", 10, "high"), Rung("small", 20, "low"), Rung("full", 10, "low")))
 
 
+def test_as_many_steps_may_follow_with_less_guidance_and_fewer_steps_with_more() -> None:
+    half = Rung("full", 25, "high", guidance_share=0.5)
+    Ladder((Rung("full", 25, "high"), half, Rung("full", 20, "medium")))
+    with pytest.raises(ValueError, match="its guidance_share, must fall"):
+        Ladder((half, Rung("full", 25, "high")))
+    with pytest.raises(ValueError, match="its guidance_share, must fall"):
+        Ladder((half, half))
+
+
+def test_a_rung_is_written_with_its_guidance_only_where_that_is_cut() -> None:
+    assert str(Rung("full", 25, "high")) == "full@25"
+    assert str(Rung("full", 25, "high", guidance_share=0.5)) == "full@25/guided 50 %"
+
+
 @pytest.mark.parametrize(
     ("rung", "says"),
     [
         (("", 1, "low"), "name of its variant"),
         (("full", 0, "low"), "at least 1"),
         (("full", 1, "superb"), "use one of low, medium"),
+        (("full", 1, "low", True, 1.5), "between 0 and 1"),
+        (("full", 1, "low", True, -0.1), "between 0 and 1"),
     ],
 )
-def test_a_rung_that_cannot_be_is_refused(rung: tuple[str, int, str], says: str) -> None:
+def test_a_rung_that_cannot_be_is_refused(rung: tuple[Any, ...], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Rung(*rung)
 
@@ -128,6 +146,10 @@ def test_steps_count_as_the_best_rung_that_they_reach(steps: int, rung: int) -> 
 def test_fewer_steps_than_any_rung_are_labelled_low() -> None:
     assert LADDER.quality_of(Service("full", 10, 2)) == "medium"
     assert LADDER.quality_of(Service("full", 9, 2)) == "low"
+
+
+def test_less_guidance_than_the_rung_promises_is_labelled_low() -> None:
+    assert LADDER.quality_of(Service("full", 10, 2, guidance_share=0.5)) == "low"
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,33 @@ def test_a_variant_that_stands_only_below_the_floor_is_refused() -> None:
         service_for(job(floor=1, variant="turbo"), LADDER, 0)
 
 
+GUIDED = Ladder(
+    (
+        Rung("full", 25, "high"),
+        Rung("full", 25, "high", guidance_share=0.5),
+        Rung("full", 10, "low", guidance_share=0.5),
+    )
+)
+
+
+def test_the_ladders_answer_carries_the_guidance_of_its_rung() -> None:
+    assert service_for(job(floor=2), GUIDED, 0) == Service("full", 25, 0)
+    assert service_for(job(floor=2), GUIDED, 1) == Service("full", 25, 1, 0.5)
+
+
+def test_a_wish_is_guided_throughout_until_pressure_lowers_it() -> None:
+    assert service_for(job(floor=2, steps=12), GUIDED, 0) == Service("full", 12, 2)
+    assert service_for(job(floor=2, steps=12), GUIDED, 2) == Service("full", 10, 2, 0.5)
+    assert service_for(job(floor=2, steps=10), GUIDED, 1) == Service("full", 10, 2)
+    assert service_for(job(floor=2, steps=10), GUIDED, 2) == Service("full", 10, 2, 0.5)
+    assert service_for(job(floor=2, steps=40, fixed=True), GUIDED, 2) == Service("full", 40, 0)
+
+
+def test_a_wish_raised_to_its_floor_is_guided_throughout_while_nothing_presses() -> None:
+    assert service_for(job(floor=1, steps=5), GUIDED, 0) == Service("full", 25, 1)
+    assert service_for(job(floor=1, steps=5), GUIDED, 1) == Service("full", 25, 1, 0.5)
+
+
 @given(
     floor=st.integers(0, ANY),
     current=st.integers(0, ANY),

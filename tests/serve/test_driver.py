@@ -44,9 +44,9 @@ def now_s() -> float:
     return asyncio.get_running_loop().time()
 
 
-def driver(max_waiting: int = 10, in_flight: bool = True, **options: Any) -> QueueDriver:
+def driver(max_waiting: int = 10, announces: bool = True, **options: Any) -> QueueDriver:
     controller = Hysteresis((2, 4), (0, 1), 1.0)
-    policy = Dispatcher(LADDER, controller, max_waiting, in_flight)
+    policy = Dispatcher(LADDER, controller, max_waiting, announces)
     return QueueDriver(policy, clock=now_s, hold_s=1.0, **options)
 
 
