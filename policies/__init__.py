@@ -64,6 +64,7 @@ from policies.exits import (
     OnLowerRung,
     changed,
     guided_steps,
+    hand_overs,
     remaining_after_replan,
 )
 from policies.nouns import (
@@ -111,6 +112,7 @@ __all__ = [
     "Ticked",
     "changed",
     "guided_steps",
+    "hand_overs",
     "quality_index",
     "remaining_after_replan",
     "service_for",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from policies.nouns import Ladder, Rung, Service
@@ -41,6 +41,11 @@ class ExitRules:
         if not 0.0 < self.finish_from <= 1.0:
             raise ValueError(f"finish_from {self.finish_from} must be above 0 and at most 1")
 
+    def within(self, variants: AbstractSet[str]) -> ExitRules:
+        """The rules of an engine that has only these variants."""
+        pairs = {name: to & variants for name, to in self.hands_over.items() if name in variants}
+        return replace(self, hands_over=pairs)
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -53,6 +58,15 @@ class Change:
     service: Service
     steps_planned: int
     exit: Literal["replan", "finish", "hand_over"]
+
+
+def hand_overs(ladder: Ladder) -> dict[str, frozenset[str]]:
+    """Every re-plannable variant of the ladder with all the others, for `ExitRules.hands_over`.
+
+    Whether these really share latents and noise levels is for whoever loads them to check.
+    """
+    names = dict.fromkeys(rung.variant for rung in ladder.rungs if rung.replannable)
+    return {name: frozenset(names) - {name} for name in names}
 
 
 def remaining_after_replan(planned: int, done: int, from_steps: int, to_steps: int) -> int:
@@ -102,7 +116,7 @@ def changed(
     job keeps its variant because its client named it. The plan also stays where rounding leaves as
     many steps as before: the picture is then what the better rung promised, and keeps its label.
     """
-    if rules.on_lower == "keep" or fixed or planned == done:
+    if rules.on_lower == "keep" or announced == 0 or fixed or planned == done:
         return None
     reachable = frozenset((service.variant,))
     if rules.on_lower == "hand_over" and not pinned:

@@ -15,6 +15,7 @@ from policies import (
     Service,
     changed,
     guided_steps,
+    hand_overs,
     remaining_after_replan,
 )
 
@@ -186,6 +187,21 @@ def test_a_job_is_handed_over_only_where_its_latents_fit() -> None:
     nobody = ExitRules("hand_over", hands_over={"small": frozenset({"full"})})
     rung = Service("full", 10, 2)
     assert lowered(FULL, 25, 10, announced=3, rules=nobody) == Change(rung, 16, "replan")
+
+
+def test_every_variant_with_a_free_schedule_may_take_over_from_the_others() -> None:
+    ladder = Ladder((*LADDER.rungs[:4], Rung("tiny", 10, "low"), LADDER[4]))
+    assert hand_overs(ladder) == {
+        "full": frozenset({"small", "tiny"}),
+        "small": frozenset({"full", "tiny"}),
+        "tiny": frozenset({"full", "small"}),
+    }
+
+
+def test_an_engine_hands_over_only_to_what_it_has() -> None:
+    rules = ExitRules("hand_over", hands_over=hand_overs(LADDER))
+    assert rules.within({"full", "small"}).hands_over == rules.hands_over
+    assert rules.within({"full", "turbo"}).hands_over == {"full": frozenset()}
 
 
 def test_a_job_is_handed_over_within_its_floor_and_never_to_a_fixed_schedule() -> None:
