@@ -27,13 +27,14 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Pipeline folders by what their models predict, and a distilled and an SDXL-like one."""
+    """Pipeline folders: SD-like by what their models predict, a distilled one, and SDXL-like ones."""
     root = tmp_path_factory.mktemp("pipelines")
     return {
         "v_prediction": save_pipeline(root / "v"),
         "epsilon": save_pipeline(root / "epsilon", "epsilon"),
         "distilled": save_pipeline(root / "distilled", distilled=True),
         "xl": save_xl_pipeline(root / "xl"),
+        "xl_v_prediction": save_xl_pipeline(root / "xl_v", "v_prediction"),
     }
 
 

@@ -6,64 +6,151 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
-import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from pipelines.jobs import EngineEvent, Picture, PictureRequest
+from pipelines.jobs import EngineEvent
 from pipelines.loading import Variant, load_variant
 from policies.nouns import Service
-from tests.pipelines.engine_runs import alone, difference, done, engine_of, run_out
+from tests.pipelines.engine_runs import (
+    REPLANNABLE,
+    alone,
+    difference,
+    done,
+    engine_of,
+    library_picture,
+    run_out,
+    with_sampler,
+)
 from tests.pipelines.tiny_pipelines import request
 
 library: Any = diffusers  # its classes are untyped
-FEW = ("ddim", "euler", "euler_ancestral", "dpmpp_2m")
+FAMILIES = ("epsilon", "v_prediction", "xl", "xl_v_prediction")
+PIXELS_APART = 2  # of 255: what the order of float operations may do
 
 
-@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
-@pytest.mark.parametrize("sampler", FEW)
-def test_a_picture_alone_equals_the_library(
-    folders: dict[str, Path], full: Variant, noise_predictor: Variant, sampler: str, prediction: str
-) -> None:
-    variant = full if prediction == "v_prediction" else noise_predictor
+class Family:
+    """One tiny model, as our variant and as the library's pipeline."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.variant = load_variant("full", folder)
+        kind = "StableDiffusionXLPipeline" if "xl" in name else "StableDiffusionPipeline"
+        extra = {"add_watermarker": False} if "xl" in name else {}
+        self._pipeline = getattr(library, kind).from_pretrained(folder, **extra)
+
+    def library(self, sampler: str) -> Any:
+        return with_sampler(self._pipeline, sampler)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Family:
+    return Family(request.param, folders[request.param])
+
+
+@pytest.mark.parametrize("sampler", REPLANNABLE)
+def test_a_picture_alone_equals_the_library(family: Family, sampler: str) -> None:
     for steps in (1, 4, 12):
         asked = request(service=Service("full", steps, 0), sampler=sampler, seed=steps)
-        ours = alone(variant, asked)
-        assert difference(ours.image, library_picture(folders[prediction], asked, sampler)) <= 2
+        ours = alone(family.variant, asked)
+        theirs = library_picture(family.library(sampler), asked)
+        assert difference(ours.image, theirs) <= PIXELS_APART
         assert ours.facts.steps_run == steps
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"guidance_scale": 1.0},
+        {"guidance_scale": 0.0},
+        {"guidance_rescale": 0.7},
+        {"guidance_rescale": 1.0, "guidance_scale": 9.0, "sampler": "unipc"},
+        {"negative_prompt": "blue square"},
+        {"negative_prompt": "blue", "guidance_rescale": 0.3, "sampler": "euler"},
+        {"prompt": ""},
+        {"width": 24, "sampler": "dpmpp_2m"},
+        {"height": 32, "prompt": "red, " * 8},
+    ],
+)
+def test_every_setting_equals_the_library(family: Family, changes: dict[str, Any]) -> None:
+    asked = request(service=Service("full", 5, 0), **({"sampler": "ddim"} | changes))
+    theirs = library_picture(family.library(asked.sampler or "ddim"), asked)
+    ours = alone(family.variant, asked).image
+    assert ours.shape == (asked.height, asked.width, 3)
+    assert difference(ours, theirs) <= PIXELS_APART
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    sampler=st.sampled_from(REPLANNABLE),
+    steps=st.integers(1, 40),
+    seed=st.integers(0, 2**32 - 1),
+    guidance=st.floats(0, 12),
+    rescale=st.sampled_from((0.0, 0.5, 1.0)),
+    negative=st.sampled_from(("", "blue")),
+    prompt=st.text("abcdef, ", max_size=20),
+)
+def test_settings_nobody_thought_of_equal_the_library(
+    family: Family,
+    sampler: str,
+    steps: int,
+    seed: int,
+    guidance: float,
+    rescale: float,
+    negative: str,
+    prompt: str,
+) -> None:
+    asked = request(
+        prompt=prompt,
+        negative_prompt=negative,
+        service=Service("full", steps, 0),
+        sampler=sampler,
+        seed=seed,
+        guidance_scale=guidance,
+        guidance_rescale=rescale,
+    )
+    theirs = library_picture(family.library(sampler), asked)
+    assert difference(alone(family.variant, asked).image, theirs) <= PIXELS_APART
+
+
+def test_a_mixed_batch_of_a_family_equals_the_library_job_by_job(family: Family) -> None:
+    """Every sampler, with and without guidance, joining at different steps of the others."""
+    asked = [
+        request(
+            str(index),
+            seed=index,
+            sampler=sampler,
+            service=Service("full", 4 + index, 0),
+            guidance_scale=(5.0, 1.0, 2.5)[index % 3],
+            guidance_rescale=(0.0, 0.6)[index % 2],
+            negative_prompt=("", "blue")[index // 2 % 2],
+        )
+        for index, sampler in enumerate((*REPLANNABLE, "ddim", "unipc"))
+    ]
+    engine = engine_of(family.variant)
+    events: list[EngineEvent] = []
+    for one in asked:
+        engine.submit(one)
+        events += engine.step()
+    finished = done(events + run_out(engine))
+    for one in asked:
+        theirs = library_picture(family.library(one.sampler or ""), one)
+        assert difference(finished[one.job_id].image, theirs) <= PIXELS_APART, one
+
+
 def test_a_distilled_picture_equals_the_library(folders: dict[str, Path], turbo: Variant) -> None:
+    pipeline = library.StableDiffusionPipeline.from_pretrained(folders["distilled"])
     for steps in (1, 2, 4):
         asked = request(service=Service("turbo", steps, 3), guidance_scale=1.0)
-        ours = alone(turbo, asked)
-        assert difference(ours.image, library_picture(folders["distilled"], asked, "lcm")) <= 2
+        theirs = library_picture(with_sampler(pipeline, "lcm"), asked)
+        assert difference(alone(turbo, asked).image, theirs) <= PIXELS_APART
 
 
-def test_negative_prompts_and_other_shapes_equal_the_library(
-    folders: dict[str, Path], full: Variant
-) -> None:
-    asked = request(negative_prompt="blue square", width=24, height=16, prompt="red")
-    ours = alone(full, asked)
-    assert ours.image.shape == (16, 24, 3)
-    assert difference(ours.image, library_picture(folders["v_prediction"], asked, "ddim")) <= 2
-
-
-def test_an_xl_picture_equals_the_library(folders: dict[str, Path]) -> None:
-    variant = load_variant("full", folders["xl"])
-    pipeline = library.StableDiffusionXLPipeline.from_pretrained(
-        folders["xl"], add_watermarker=False
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    variations: list[dict[str, Any]] = [{}, {"negative_prompt": "blue"}, {"guidance_scale": 1.0}]
-    for changes in variations:
-        asked = request("xl", service=Service("full", 5, 0), **changes)
-        assert difference(alone(variant, asked).image, library_call(pipeline, asked)) <= 2
-
-
-def test_a_mixed_batch_gives_every_job_its_own_picture(
-    folders: dict[str, Path], full: Variant, turbo: Variant
-) -> None:
+def test_a_mixed_batch_gives_every_job_its_own_picture(full: Variant, turbo: Variant) -> None:
     """Jobs of every sampler, guidance, size and length join at different steps and leave."""
     asked = [
         request("a", seed=1, sampler="ddim"),

@@ -129,7 +129,7 @@ def save_pipeline(
     return folder
 
 
-def save_xl_pipeline(folder: Path) -> Path:
+def save_xl_pipeline(folder: Path, prediction: str = "epsilon") -> Path:
     """A whole SDXL-like pipeline folder: two text encoders and added conditions."""
     torch.manual_seed(8)
     tokenizer = save_tokenizer(folder / "words")
@@ -146,7 +146,7 @@ def save_xl_pipeline(folder: Path) -> Path:
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
         unet=unet,
-        scheduler=library.DDIMScheduler(**noise_settings("epsilon")),
+        scheduler=library.DDIMScheduler(**noise_settings(prediction)),
         add_watermarker=False,
     )
     pipeline.save_pretrained(folder)
