@@ -16,6 +16,7 @@ from pipelines.samplers.ddim import Ddim
 from pipelines.samplers.dpm_solver import DpmSolver
 from pipelines.samplers.euler import Euler, EulerAncestral
 from pipelines.samplers.lcm import Lcm
+from pipelines.samplers.unipc import UniPc
 
 __all__ = [
     "NAME_OF_LIBRARY_CLASS",
@@ -26,15 +27,9 @@ __all__ = [
     "respaced",
 ]
 
-_KINDS: tuple[type[Sampler], ...] = (Ddim, Euler, EulerAncestral, DpmSolver, Lcm)
+_KINDS: tuple[type[Sampler], ...] = (Ddim, Euler, EulerAncestral, DpmSolver, UniPc, Lcm)
 SAMPLERS: Mapping[str, type[Sampler]] = {kind.name: kind for kind in _KINDS}
-NAME_OF_LIBRARY_CLASS: Mapping[str, str] = {
-    "DDIMScheduler": Ddim.name,
-    "EulerDiscreteScheduler": Euler.name,
-    "EulerAncestralDiscreteScheduler": EulerAncestral.name,
-    "DPMSolverMultistepScheduler": DpmSolver.name,
-    "LCMScheduler": Lcm.name,
-}
+NAME_OF_LIBRARY_CLASS: Mapping[str, str] = {kind.library.__name__: kind.name for kind in _KINDS}
 
 
 def make_sampler(name: str, config: Mapping[str, Any]) -> Sampler:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from diffusers import DPMSolverMultistepScheduler
 
 from pipelines.plans import Stage
-from pipelines.samplers.base import clean_estimate, from_config
+from pipelines.samplers.base import NOISE_SCHEDULE, SPACINGS, THRESHOLDING, Allowed, clean_estimate
 from pipelines.samplers.sigma import SigmaSampler
+
+FEW_STEPS = 15  # below this many, lower_order_final ends with a step of first order
+
+_VARIANCES = (None, "fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log")
 
 
 class DpmSolver(SigmaSampler):
@@ -21,22 +25,50 @@ class DpmSolver(SigmaSampler):
     """
 
     name = "dpmpp_2m"
+    library = DPMSolverMultistepScheduler
     whole_timesteps = True
+    followed = NOISE_SCHEDULE | {
+        "prediction_type",
+        "steps_offset",
+        "lower_order_final",
+        "euler_at_final",
+        "use_karras_sigmas",
+        "use_exponential_sigmas",
+        "use_beta_sigmas",
+        "use_lu_lambdas",
+        "lambda_min_clipped",
+    }
+    only: ClassVar[Allowed] = {
+        "timestep_spacing": SPACINGS,
+        "algorithm_type": ("dpmsolver++",),
+        "solver_order": (1, 2),
+        "solver_type": ("midpoint", "heun"),
+        "thresholding": (False,),
+        "use_flow_sigmas": (False,),
+        "use_dynamic_shifting": (False,),
+        "variance_type": _VARIANCES,  # a learned variance makes the model's output wider
+        "final_sigmas_type": ("zero", "sigma_min"),
+    }
+    idle = THRESHOLDING | {"flow_shift", "time_shift_type"}
 
-    def _new_library(self) -> Any:
-        library = from_config(DPMSolverMultistepScheduler, self._config)
-        config = library.config
-        wrong = [
-            f"{key} {config[key]!r}"
-            for key, fine in (("algorithm_type", ("dpmsolver++",)), ("solver_order", (1, 2)))
-            if config[key] not in fine
-        ]
-        if wrong or config.use_flow_sigmas:
-            what = " and ".join(wrong) or "flow sigmas"
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        # The library's class warns of these, or fails on them, before they can be refused.
+        if config.get("algorithm_type") in ("dpmsolver", "sde-dpmsolver", "sde-dpmsolver++"):
             raise ValueError(
-                f"Sampler 'dpmpp_2m' is DPM-Solver++ of order 1 or 2; the config asks for {what}."
+                f"Sampler {self.name!r} does not follow algorithm_type "
+                f"{config['algorithm_type']!r}; set algorithm_type to 'dpmsolver++' in the "
+                "variant's scheduler_config.json, or name another sampler."
             )
-        return library
+        super().__init__(config)
+
+    def _refuse_settings(self, config: Mapping[str, Any]) -> None:
+        super()._refuse_settings(config)
+        spacings = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+        if config["use_lu_lambdas"] and any(config[key] for key in spacings):
+            raise ValueError(
+                "use_lu_lambdas excludes the sigmas of Karras, exponential and beta spacing; set "
+                "all but one to false in the variant's scheduler_config.json."
+            )
 
     def _stages(self, timesteps: Sequence[float], sigmas: Sequence[float]) -> tuple[Stage, ...]:
         return tuple(self._stage(timesteps, sigmas, i) for i in range(len(timesteps)))
@@ -48,13 +80,11 @@ class DpmSolver(SigmaSampler):
         shrink = sigma_next / sigma  # exp(-h), h the step in log signal-to-noise ratio
         gain = math.sqrt(alpha_next) * (1 - shrink)
         bend = 0.0
-        if not self._first_order(i, len(timesteps)):
+        if not self._first_order(sigmas, i):
             step = math.log(sigma / sigma_next)
             step_before = math.log(sigmas[i - 1] / sigma)
-            if self._library.config.solver_type == "heun":
-                curvature = math.sqrt(alpha_next) * (1 - (1 - shrink) / step)
-            else:
-                curvature = gain / 2
+            heun = self._settings["solver_type"] == "heun"
+            curvature = math.sqrt(alpha_next) - gain / step if heun else gain / 2
             bend = curvature * step / step_before
         return Stage(
             timestep=timesteps[i],
@@ -66,13 +96,11 @@ class DpmSolver(SigmaSampler):
             next_before=-bend,
         )
 
-    def _first_order(self, i: int, steps: int) -> bool:
-        config = self._library.config
-        if i == 0 or config.solver_order == 1:
+    def _first_order(self, sigmas: Sequence[float], i: int) -> bool:
+        if i == 0 or self._settings["solver_order"] == 1 or sigmas[i + 1] == 0:
             return True
-        careful_end = (
-            config.final_sigmas_type == "zero"
-            or config.euler_at_final
-            or (config.lower_order_final and steps < 15)
-        )
-        return i == steps - 1 and careful_end
+        if sigmas[i - 1] == sigmas[i] or sigmas[i] == sigmas[i + 1]:
+            return True  # a step of no length has no slope
+        steps = len(sigmas) - 1
+        few = self._settings["lower_order_final"] and steps < FEW_STEPS
+        return i == steps - 1 and (self._settings["euler_at_final"] or few)

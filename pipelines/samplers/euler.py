@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import ClassVar
 
 from diffusers import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler
 
 from pipelines.plans import Stage
-from pipelines.samplers.base import clean_estimate, from_config
+from pipelines.samplers.base import NOISE_SCHEDULE, SPACINGS, Allowed, clean_estimate
 from pipelines.samplers.sigma import SigmaSampler
 
 
@@ -17,12 +17,23 @@ class Euler(SigmaSampler):
     """Euler steps on the probability-flow ODE (Karras et al. 2022, arXiv:2206.00364)."""
 
     name = "euler"
-
-    def _new_library(self) -> Any:
-        library = from_config(EulerDiscreteScheduler, self._config)
-        if library.config.timestep_type != "discrete":
-            raise ValueError("Sampler 'euler' needs timestep_type 'discrete' in the config.")
-        return library
+    library = EulerDiscreteScheduler
+    followed = NOISE_SCHEDULE | {
+        "prediction_type",
+        "steps_offset",
+        "use_karras_sigmas",
+        "use_exponential_sigmas",
+        "use_beta_sigmas",
+        "sigma_min",
+        "sigma_max",
+    }
+    only: ClassVar[Allowed] = {
+        "timestep_spacing": SPACINGS,
+        "timestep_type": ("discrete",),
+        "interpolation_type": ("linear", "log_linear"),
+        "final_sigmas_type": ("zero", "sigma_min"),
+    }
+    idle = frozenset()
 
     def _stages(self, timesteps: Sequence[float], sigmas: Sequence[float]) -> tuple[Stage, ...]:
         return tuple(self._stage(t, sigmas[i], sigmas[i + 1]) for i, t in enumerate(timesteps))
@@ -53,10 +64,11 @@ class EulerAncestral(Euler):
     """Euler steps that overshoot and add fresh noise back (k-diffusion's ancestral sampling)."""
 
     name = "euler_ancestral"
-
-    def _new_library(self) -> Any:
-        return from_config(EulerAncestralDiscreteScheduler, self._config)
+    library = EulerAncestralDiscreteScheduler
+    predictions = ("epsilon", "v_prediction")
+    followed = NOISE_SCHEDULE | {"prediction_type", "steps_offset"}
+    only: ClassVar[Allowed] = {"timestep_spacing": SPACINGS}
 
     def _split(self, sigma: float, sigma_next: float) -> tuple[float, float]:
-        up = math.sqrt(sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2)
-        return math.sqrt(sigma_next**2 - up**2), up
+        down = sigma_next**2 / sigma
+        return down, math.sqrt(max(sigma_next**2 - down**2, 0.0))

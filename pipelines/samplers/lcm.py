@@ -3,39 +3,61 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from diffusers import LCMScheduler
 
 from pipelines.plans import Plan, Stage
-from pipelines.samplers.base import Sampler, clean_estimate, from_config, sigma_of
+from pipelines.samplers.base import (
+    NOISE_SCHEDULE,
+    THRESHOLDING,
+    Allowed,
+    Sampler,
+    clean_estimate,
+    sigma_of,
+)
 
 
 class Lcm(Sampler):
     """Latent consistency models (Luo et al. 2023, arXiv:2310.04378): few steps, fixed levels."""
 
     name = "lcm"
+    library = LCMScheduler
     fixed_schedule = True
-
-    def _new_library(self) -> Any:
-        return from_config(LCMScheduler, self._config)
+    followed = NOISE_SCHEDULE | {
+        "prediction_type",
+        "original_inference_steps",
+        "timestep_scaling",
+        "clip_sample",
+        "clip_sample_range",
+    }
+    only: ClassVar[Allowed] = {"thresholding": (False,)}
+    # Its levels are the distilled ones, whatever the spacing, and its last step adds no noise.
+    idle = THRESHOLDING | {"set_alpha_to_one", "steps_offset", "timestep_spacing"}
 
     @property
     def steps_max(self) -> int:
         """The levels that the model was distilled on."""
-        return int(self._library.config.original_inference_steps)
+        return int(self._settings["original_inference_steps"])
 
-    def _whole_plan(self, library: Any) -> Plan:
-        timesteps = [int(t) for t in library.timesteps]
-        targets = [*timesteps[1:], None]
-        config = library.config
+    def _prepare(self, library: Any) -> None:
+        if not 1 <= self.steps_max <= len(self._cumulative):
+            raise ValueError(
+                f"original_inference_steps must be between 1 and {len(self._cumulative)}, the "
+                f"number of trained timesteps, not {self.steps_max}; correct it in the variant's "
+                "scheduler_config.json."
+            )
+
+    def _whole_plan(self, library: Any, timesteps: Sequence[float]) -> Plan:
+        times = [int(t) for t in timesteps]
+        targets = [*times[1:], None]
+        clips = self._settings["clip_sample"]
         return Plan(
-            stages=tuple(
-                self._stage(library, t, to) for t, to in zip(timesteps, targets, strict=True)
-            ),
-            initial_scale=float(library.init_noise_sigma),
+            stages=tuple(self._stage(library, t, to) for t, to in zip(times, targets, strict=True)),
+            initial_scale=1.0,
             final_sigma=0.0,
-            clip=float(config.clip_sample_range) if config.clip_sample else math.inf,
+            clip=float(self._settings["clip_sample_range"]) if clips else math.inf,
         )
 
     def _stage(self, library: Any, timestep: int, target: int | None) -> Stage:

@@ -6,19 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import diffusers
 import torch
 
 from pipelines.plans import Plan, SolverState, advance
+from pipelines.samplers import SAMPLERS
 
-library: Any = diffusers  # its classes are untyped
-LIBRARY = {
-    "ddim": library.DDIMScheduler,
-    "euler": library.EulerDiscreteScheduler,
-    "euler_ancestral": library.EulerAncestralDiscreteScheduler,
-    "dpmpp_2m": library.DPMSolverMultistepScheduler,
-    "lcm": library.LCMScheduler,
-}
 NOISY = ("euler_ancestral", "lcm")
 SHAPE = (1, 4, 4, 4)
 SPACINGS = ("leading", "trailing", "linspace")
@@ -46,7 +38,7 @@ def run_plan(plan: Plan, seed: int) -> list[torch.Tensor]:
 
 def run_library(name: str, config: Mapping[str, Any], steps: int, seed: int) -> list[torch.Tensor]:
     """The latents after each step of the library's class."""
-    sampler = LIBRARY[name].from_config(dict(config))
+    sampler = SAMPLERS[name].library.from_config(dict(config))
     sampler.set_timesteps(steps)
     if hasattr(sampler, "set_begin_index"):
         # It would look for its place by the timestep, and take the second of two equal ones.
