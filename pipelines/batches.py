@@ -162,6 +162,7 @@ class Batches:
             ladder=self._ladder,
             rules=self._rules,
             fixed=job.request.fixed,
+            pinned=job.request.pinned,
         )
         if change is None:
             return

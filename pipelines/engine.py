@@ -67,6 +67,7 @@ class StepEngine:
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}.")
         _check_ladder(variants, ladder)
+        rules = rules.within(frozenset(variants))
         _check_hand_overs(variants, rules)
         for variant in variants.values():
             variant.rows_for(2 * max_batch if variant.guided else max_batch)
@@ -227,9 +228,7 @@ def _check_hand_overs(variants: Mapping[str, Variant], rules: ExitRules) -> None
         return
     for name, targets in rules.hands_over.items():
         for target in sorted(targets):
-            if {name, target} <= set(variants) and not variants_share_latents(
-                variants[name], variants[target]
-            ):
+            if not variants_share_latents(variants[name], variants[target]):
                 raise ValueError(
                     f"Variant {target!r} cannot take over what {name!r} began: they differ in "
                     "autoencoder or noise levels, or one has a fixed schedule."

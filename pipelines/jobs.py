@@ -23,8 +23,8 @@ class PictureRequest:
 
     guidance_scale and sampler None mean the variant's own. guidance_rescale (0 to 1) pulls the
     guided output back to the spread of the prompted one. `floor` is the lowest acceptable rung as a
-    ladder index; `fixed` forbids early exits that the load asks for. `converge` lets the job end
-    once its clean estimate stands still. `partials` (0 to 3) asks for that many intermediate
+    ladder index; `fixed` forbids early exits that the load asks for, `pinned` only a change of
+    variant. `converge` lets the job end once its clean estimate stands still. `partials` (0 to 3) asks for that many intermediate
     pictures, spread evenly over the plan.
     """
 
@@ -40,6 +40,7 @@ class PictureRequest:
     sampler: str | None = None
     floor: int = 0
     fixed: bool = False
+    pinned: bool = False
     converge: bool = False
     partials: int = 0
 

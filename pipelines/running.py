@@ -10,6 +10,7 @@ from pipelines.convergence import Audit
 from pipelines.jobs import EarlyExit, PictureFacts, PictureRequest
 from pipelines.loading import DTYPES, Variant
 from pipelines.plans import Stage
+from policies.exits import guided_steps
 from policies.nouns import Service
 
 
@@ -60,7 +61,7 @@ class RunningJob:
         """Whether the next step is to run with guidance: only the first share of them is."""
         if self.guidance_scale <= 1:
             return False
-        return self.steps_run < math.ceil(self.service.guidance_share * self.steps_planned)
+        return self.steps_run < guided_steps(self.steps_planned, self.service.guidance_share)
 
     @property
     def watched(self) -> bool:

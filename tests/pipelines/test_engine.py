@@ -11,11 +11,12 @@ import torch
 
 from pipelines.denoising import step_rows
 from pipelines.engine import StepEngine
-from pipelines.jobs import PartialPicture, PictureFailed, StepDone
+from pipelines.jobs import EngineEvent, PartialPicture, PictureFailed, StepDone
 from pipelines.loading import Variant
 from pipelines.slots import SlotBank
 from policies.nouns import Service
 from tests.pipelines.engine_runs import (
+    REPLANNABLE,
     alone,
     difference,
     done,
@@ -26,8 +27,6 @@ from tests.pipelines.engine_runs import (
     start,
 )
 from tests.pipelines.tiny_pipelines import LADDER, SIZE, request
-
-FEW = ("ddim", "euler", "euler_ancestral", "dpmpp_2m")
 
 
 def test_a_cancelled_job_leaves_at_the_next_boundary(full: Variant) -> None:
@@ -106,23 +105,108 @@ def test_a_broken_decoding_is_never_a_picture(
     assert set(done(events)) == {"second"}
 
 
-def test_running_out_of_memory_fails_the_jobs_and_not_the_engine(
+class Exhausted:
+    """Stands before a call and runs out of memory when it is given more than so many rows."""
+
+    def __init__(self, call: Any, rows_max: int, error: RuntimeError) -> None:
+        self.rows_max = rows_max
+        self.calls: list[int] = []
+        self._call, self._error = call, error
+
+    def __call__(self, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        self.calls.append(tensor.shape[0])
+        if tensor.shape[0] > self.rows_max:
+            raise self._error
+        return self._call(tensor, *args, **kwargs)
+
+
+OUT_OF_MEMORY = (
+    torch.OutOfMemoryError("none left"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+)
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+def test_running_out_of_memory_shrinks_the_calls_and_loses_nobody(
+    full: Variant, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+) -> None:
+    few_rows = Exhausted(full.unet.forward, 4, error)  # two guided jobs
+    engine = engine_of(full)
+    for index in range(5):
+        engine.submit(request(str(index), seed=index, service=Service("full", 3, 2)))
+    with monkeypatch.context() as patch:
+        patch.setattr(full.unet, "forward", few_rows)
+        finished = done(run_out(engine))
+    assert set(finished) == set("01234")
+    assert engine.batch_limit == 2
+    assert few_rows.calls.count(10) == 1  # what did not fit once is not tried again
+    for index in range(5):
+        asked = request(seed=index, service=Service("full", 3, 2))
+        assert difference(finished[str(index)].image, alone(full, asked).image) <= 2
+
+
+def test_a_job_that_does_not_fit_alone_fails_and_the_engine_goes_on(
     full: Variant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhausted(*args: Any, **kwargs: Any) -> Any:
-        raise torch.OutOfMemoryError("none left")
-
     engine = engine_of(full)
-    engine.submit(request("unlucky"))
+    engine.submit(request("guided"))
+    engine.submit(request("free", guidance_scale=1.0, service=Service("full", 2, 2)))
     with monkeypatch.context() as patch:
-        patch.setattr(full.unet, "forward", exhausted)
-        assert "memory" in failed(engine.step())["unlucky"]
+        patch.setattr(full.unet, "forward", Exhausted(full.unet.forward, 1, OUT_OF_MEMORY[0]))
+        events = run_out(engine)
+    assert "memory" in failed(events)["guided"]
+    assert set(done(events)) == {"free"}
     engine.submit(request("lucky", service=Service("full", 1, 2)))
     assert set(done(run_out(engine))) == {"lucky"}
 
 
+def test_decoding_out_of_memory_goes_on_in_smaller_calls(
+    full: Variant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of(full)
+    for index in range(5):
+        engine.submit(request(str(index), service=Service("full", 1, 2)))
+    single = Exhausted(full.pipeline.vae.decode, 1, OUT_OF_MEMORY[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(full.pipeline.vae, "decode", single)
+        assert set(done(run_out(engine))) == set("01234")
+    engine.submit(request("none"))
+    with monkeypatch.context() as patch:
+        patch.setattr(full.pipeline.vae, "decode", Exhausted(None, 0, OUT_OF_MEMORY[0]))
+        assert "memory" in failed(run_out(engine))["none"]
+
+
+def test_encoding_out_of_memory_goes_on_text_by_text(
+    full: Variant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = full.pipeline.encode_prompt
+
+    def one_text_at_a_time(texts: list[str], **kwargs: Any) -> Any:
+        if len(texts) > 2 or "huge" in texts:
+            raise OUT_OF_MEMORY[0]
+        return encode(texts, **kwargs)
+
+    monkeypatch.setattr(full.pipeline, "encode_prompt", one_text_at_a_time)
+    engine = engine_of(full)
+    for prompt in ("one", "two", "huge", "three"):
+        engine.submit(request(prompt, prompt=prompt, service=Service("full", 1, 2)))
+    events = run_out(engine)
+    assert set(done(events)) == {"one", "two", "three"}
+    assert set(failed(events)) == {"huge"}
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(
+    full: Variant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of(full)
+    engine.submit(request())
+    monkeypatch.setattr(full.unet, "forward", Exhausted(None, 0, RuntimeError("broken kernel")))
+    with pytest.raises(RuntimeError, match="broken kernel"):
+        engine.step()
+
+
 def test_partial_pictures_come_in_order_and_get_nearer_to_the_last(full: Variant) -> None:
-    for sampler in FEW:
+    for sampler in REPLANNABLE:
         engine = engine_of(full)
         engine.submit(request(partials=3, sampler=sampler))
         events = run_out(engine)
@@ -252,3 +336,60 @@ def test_threads_are_set_where_the_steps_run(full: Variant) -> None:
     engine.submit(request(service=Service("full", 1, 2)))
     run_out(engine)
     assert torch.get_num_threads() == 1
+
+
+def test_two_threads_make_the_same_pictures_as_one(full: Variant, turbo: Variant) -> None:
+    asked = [
+        request(str(index), seed=index, sampler=REPLANNABLE[index % 5], partials=index % 3)
+        for index in range(12)
+    ]
+    asked.append(request("few", service=Service("turbo", 4, 3)))
+    asked.append(request("cancelled"))
+    engine = engine_of(full, turbo, max_batch=4)
+    events: list[EngineEvent] = []
+    lock = threading.Lock()
+
+    def tell(more: list[EngineEvent]) -> None:
+        with lock:
+            events.extend(more)
+
+    def beside() -> None:
+        while engine.has_work():
+            if engine.wait_for_work(part="beside"):
+                tell([*engine.prepare(), *engine.finish()])
+        engine.wake()
+
+    def denoise() -> None:
+        while engine.has_work():
+            if engine.wait_for_work(part="denoise"):
+                tell(engine.denoise())
+        engine.wake()
+
+    for one in asked:
+        engine.submit(one)
+    threads = [threading.Thread(target=beside), threading.Thread(target=denoise)]
+    for thread in threads:
+        thread.start()
+    engine.cancel("cancelled")
+    for thread in threads:
+        thread.join(timeout=120)
+        assert not thread.is_alive()
+    finished = done(events)
+    assert set(finished) == {one.job_id for one in asked} - {"cancelled"}
+    for one in asked[:-1]:
+        by_itself = alone(turbo if one.service.variant == "turbo" else full, one)
+        assert difference(finished[one.job_id].image, by_itself.image) <= 2
+        partials = [e for e in events if isinstance(e, PartialPicture) and e.job_id == one.job_id]
+        assert [event.index for event in partials] == list(range(one.partials))
+
+
+def test_pictures_waiting_to_be_decoded_are_bounded(full: Variant) -> None:
+    engine = engine_of(full, max_batch=2)
+    for index in range(20):
+        engine.submit(request(str(index), service=Service("full", 1, 2)))
+    for _ in range(20):
+        engine.prepare()
+        engine.denoise()
+    assert not engine.has_work("denoise")
+    assert len(done(engine.finish())) <= 4
+    assert engine.has_work("denoise")
