@@ -24,7 +24,7 @@ from analysis.server_config import ServerSettings
 from analysis.study import CONTROLLERS, HIGH, LOW, Comparison, Study
 
 PICTURES_PER_RUNG = 8
-REPLANNED = "re-planned in flight"
+LOWERED = "lowered in flight"
 
 
 def plain_style() -> AbstractContextManager[None]:
@@ -219,7 +219,7 @@ def pictures_by_rung(
     re-planned apart; at most PICTURES_PER_RUNG of each."""
     groups: dict[str, list[tuple[str, Path]]] = {str(rung): [] for rung in settings.ladder.rungs}
     for variant in settings.ladder.variants:
-        groups[f"{variant},\n{REPLANNED}"] = []
+        groups[f"{variant},\n{LOWERED}"] = []
     for run in reversed(runs):  # the overload first: it has pictures of every rung
         for request in run.requests:
             path = run.folder / PICTURES_FOLDER / (request.image or "")
@@ -233,7 +233,7 @@ def pictures_by_rung(
 
 def _rung_of(request: Request) -> str:
     if request.early_exit != "none":
-        return f"{request.variant},\n{REPLANNED}"
+        return f"{request.variant},\n{LOWERED}"
     return f"{request.variant}@{request.steps_run}"
 
 

@@ -33,6 +33,7 @@ from analysis.simulator import (
     simulate,
 )
 from loadgen.arrivals import poisson
+from policies import guided_steps
 
 Array = NDArray[np.float64]
 Model = Literal["M/G/1", "M/G/c", "birth-death chain", "none", "simulator"]
@@ -49,7 +50,9 @@ class TabulatedCosts:
         self, costs: Costs, variants: Sequence[str], max_batch: int, factor: float = 1.0
     ) -> None:
         batches = range(1, max_batch + 1)
+        self._costs, self._factor = costs, factor
         self._encode_s = {v: factor * costs.encode_s(v) for v in variants}
+        self._cut_step_s: dict[tuple[str, int, int], float] = {}
         self._step_s = {v: [factor * costs.step_s(v, b) for b in batches] for v in variants}
         self._decode_s = {v: [factor * costs.decode_s(v, b) for b in batches] for v in variants}
 
@@ -57,9 +60,14 @@ class TabulatedCosts:
         """Encoding one new prompt."""
         return self._encode_s[variant]
 
-    def step_s(self, variant: str, batch: int) -> float:
-        """One step of `batch` jobs."""
-        return self._step_s[variant][batch - 1]
+    def step_s(self, variant: str, batch: int, guided: int | None = None) -> float:
+        """One step of `batch` jobs, `guided` of them with guidance (None: all)."""
+        if guided is None or guided == batch:
+            return self._step_s[variant][batch - 1]
+        key = variant, batch, guided
+        if key not in self._cut_step_s:
+            self._cut_step_s[key] = self._factor * self._costs.step_s(variant, batch, guided)
+        return self._cut_step_s[key]
 
     def decode_s(self, variant: str, batch: int) -> float:
         """Decoding `batch` pictures."""
@@ -89,7 +97,7 @@ def figures_of(
 ) -> Figures:
     """Figures over served pictures; latencies are nan if there is none.
 
-    A picture is degraded if it had fewer steps, or another variant, than full service.
+    A picture is degraded if it had fewer steps, less guidance or another variant than full service.
     """
     if not outcomes:
         nan = float("nan")
@@ -97,7 +105,11 @@ def figures_of(
     best = settings.ladder.best
     latencies_s = np.array([outcome.latency_s for outcome in outcomes])
     p50_s, p95_s, p99_s = np.percentile(latencies_s, (50, 95, 99))
-    degraded = [o.variant != best.variant or o.steps < best.steps for o in outcomes]
+    cut_steps = best.steps - guided_steps(best.steps, best.guidance_share)
+    degraded = [
+        o.variant != best.variant or o.steps < best.steps or o.cut_steps > cut_steps
+        for o in outcomes
+    ]
     return Figures(
         n=n,
         mean_s=float(latencies_s.mean()),
@@ -137,7 +149,7 @@ class World:
             costs=self.costs,
             engines=tuple(engines),
             max_waiting=settings.max_waiting,
-            in_flight=settings.in_flight,
+            rules=settings.rules,
             overheads=self.overheads,
             hold_s=settings.hold_s,
         )
@@ -150,7 +162,7 @@ def full_step_rates_per_s(settings: ServerSettings, costs: Costs) -> list[float]
     The last entry is the full-step capacity.
     """
     best, batches = settings.ladder.best, settings.batches_of_best()
-    rates = {b: completion_rates_per_s(costs, best.variant, best.steps, b) for b in set(batches)}
+    rates = {b: completion_rates_per_s(costs, best, b) for b in set(batches)}
     inside = [0] * len(batches)
     totals: list[float] = []
     for _ in range(sum(batches)):
@@ -320,7 +332,9 @@ def _simulate(
             continue
         service_s = (record.finished_s or 0.0) - (record.started_s or 0.0)
         steps = record.steps_run or 0
-        outcomes.append(Outcome(record.latency_s, record.variant, steps, service_s))
+        outcomes.append(
+            Outcome(record.latency_s, record.variant, steps, service_s, record.cut_steps)
+        )
     return outcomes, sum(record.status == "rejected" for record in result.records)
 
 

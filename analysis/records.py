@@ -14,6 +14,8 @@ from scipy import stats
 from policies import Counts
 
 Status = Literal["ok", "rejected", "expired", "cancelled"]
+EarlyExit = Literal["none", "replan", "finish", "hand_over"]
+"""How the load ended a run early. A convergence exit depends on the picture: no model knows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,9 @@ class Record:
     """One request. Times are seconds from the start; latency counts from scheduled_s.
 
     finished_s is the end of decoding, answered_s when the client has the picture. steps_planned is
-    the first plan. degraded: delivered below the rung that the job gets without pressure. Fields
-    are None where the job never ran.
+    the first plan, cut_steps how many of steps_run were without guidance because the rung guides a
+    share only. early_exit is the last that happened. degraded: delivered below the rung that the
+    job gets without pressure. Fields are None where the job never ran.
     """
 
     index: int
@@ -37,7 +40,8 @@ class Record:
     steps_run: int | None = None
     rung_admitted: int | None = None
     rung_delivered: int | None = None
-    early_exit: Literal["none", "replan"] = "none"
+    cut_steps: int = 0
+    early_exit: EarlyExit = "none"
     degraded: bool = False
 
 

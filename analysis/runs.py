@@ -31,12 +31,16 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one served picture cost: its latency from the scheduled instant, and its work."""
+    """What one served picture cost: its latency from the scheduled instant, and its work.
+
+    `cut_steps` of its `steps` ran without guidance although it is guided.
+    """
 
     latency_s: float
     variant: str
     steps: int
     service_s: float
+    cut_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Request:
     """One request. Times are seconds from the run's start; None where it did not get that far.
 
     queue_s is from the server's receipt to the engine's start, service_s from there to the end of
-    decoding.
+    decoding. cut_steps is as in `Outcome`.
     """
 
     index: int
@@ -57,6 +61,7 @@ class Request:
     image: str | None
     variant: str | None = None
     steps_run: int | None = None
+    cut_steps: int = 0
     early_exit: str = "none"
     queue_s: float | None = None
     service_s: float | None = None
@@ -68,7 +73,7 @@ class Request:
             return None
         if self.status != 200 or self.latency_s is None:
             return None
-        return Outcome(self.latency_s, self.variant, self.steps_run, self.service_s)
+        return Outcome(self.latency_s, self.variant, self.steps_run, self.service_s, self.cut_steps)
 
     @property
     def after_s(self) -> float | None:
@@ -200,10 +205,18 @@ def _request(line: Mapping[str, Any]) -> Request:
         image=line["image"],
         variant=serving.get("variant"),
         steps_run=serving.get("steps_run"),
+        cut_steps=_cut_steps(serving),
         early_exit=str(serving.get("early_exit", "none")),
         queue_s=_seconds(serving.get("queue_ms")),
         service_s=_seconds(serving.get("service_ms")),
     )
+
+
+def _cut_steps(serving: Mapping[str, Any]) -> int:
+    """Steps without guidance of a guided job; runs of before there was a cut do not tell any."""
+    if "guided_steps" not in serving or float(serving["guidance_scale"]) <= 1:
+        return 0
+    return int(serving["steps_run"]) - int(serving["guided_steps"])
 
 
 def _seconds(milliseconds: float | None) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from policies import Controller, Hysteresis, Ladder, Rung, Static
+from policies import APPLIED, Controller, ExitRules, Hysteresis, Ladder, Rung, Static
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_CONFIG = ROOT / "serve" / "configs" / "default.yaml"
@@ -45,7 +45,7 @@ class ServerSettings:
     ladder: Ladder
     controller: Controller
     controlled: bool
-    in_flight: bool
+    rules: ExitRules
     hold_s: float
     max_waiting: int
     pools: tuple[Pool, ...]
@@ -89,21 +89,16 @@ def read_settings(path: Path) -> ServerSettings:
 
 
 def _settings(content: Mapping[str, Any]) -> ServerSettings:
-    rungs = content["ladder"]
     controller = content["controller"]
     controlled = controller["kind"] != "static"
     width, height = content["model"]["sizes"][0].split("x")
     variants = content["variants"]
+    ladder = Ladder(tuple(_rung(rung) for rung in content["ladder"]))
     return ServerSettings(
-        ladder=Ladder(
-            tuple(
-                Rung(r["variant"], r["steps"], r["quality"], r.get("replannable", True))
-                for r in rungs
-            )
-        ),
+        ladder=ladder,
         controller=_controller(controller),
         controlled=controlled,
-        in_flight=controller.get("apply", "in_flight") == "in_flight",
+        rules=_exit_rules(controller, ladder),
         hold_s=float(controller.get("min_hold_s", 0.0)),
         max_waiting=int(content.get("dispatcher", {}).get("max_waiting", 64)),
         pools=tuple(
@@ -124,6 +119,23 @@ def _settings(content: Mapping[str, Any]) -> ServerSettings:
         height=int(height),
         content=content,
     )
+
+
+def _rung(section: Mapping[str, Any]) -> Rung:
+    return Rung(
+        section["variant"],
+        section["steps"],
+        section["quality"],
+        section.get("replannable", True),
+        float(section.get("guidance_share", 1.0)),
+    )
+
+
+def _exit_rules(controller: Mapping[str, Any], ladder: Ladder) -> ExitRules:
+    way = controller.get("apply", "in_flight")
+    if way not in APPLIED:
+        raise ValueError(f"controller.apply must be one of {', '.join(APPLIED)}, not {way!r}")
+    return ExitRules.applied(way, float(controller.get("finish_from", 0.6)), ladder)
 
 
 def _controller(section: Mapping[str, Any]) -> Controller:

@@ -2,9 +2,9 @@
 
 `policies.Dispatcher` is driven by events in virtual time, exactly as the live driver does by the
 wall clock. An engine does at each step boundary what the live one does: drop what was cancelled,
-take in what was granted (encode), re-plan to the announced rung, run one batched step per variant
-with running jobs, decode what is finished, report. Nothing here is random: arrivals are data, and
-a cost table that draws its costs at random is the caller's.
+take in what was granted (encode), apply the announced rung to what runs (re-plan, finish now, hand
+over), run one batched step per variant with running jobs, decode what is due, report. Nothing here
+is random: arrivals are data, and a cost table that draws its costs at random is the caller's.
 
 All times are seconds of virtual time.
 """
@@ -12,7 +12,7 @@ All times are seconds of virtual time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 
@@ -25,6 +25,7 @@ from policies import (
     Dispatcher,
     EngineUp,
     Event,
+    ExitRules,
     ExpireJob,
     Job,
     JobArrived,
@@ -74,6 +75,10 @@ class EngineSpec:
     max_batch: int
     variants: frozenset[str] | None = None
 
+    def hosted(self, ladder: Ladder) -> frozenset[str]:
+        """The variants that it runs."""
+        return self.variants or frozenset(ladder.variants)
+
 
 @dataclass(frozen=True, slots=True)
 class Overheads:
@@ -97,6 +102,7 @@ class Overheads:
 class Server:
     """Everything about the server that the simulation needs.
 
+    `rules` say what a lower rung does to running jobs; an engine hands over to its own variants.
     hold_s is the controller's min_hold_s: while quality is lowered and nothing happens for that
     long, the dispatcher is ticked, as the live driver does.
     """
@@ -106,7 +112,7 @@ class Server:
     costs: Costs
     engines: tuple[EngineSpec, ...]
     max_waiting: int = 1_000_000
-    in_flight: bool = True
+    rules: ExitRules = field(default_factory=ExitRules)
     overheads: Overheads = Overheads()
     hold_s: float = 0.0
 
@@ -150,12 +156,13 @@ class _Simulation:
     def __init__(self, arrivals: Sequence[Arrival], server: Server) -> None:
         self._arrivals = arrivals
         self._server = server
+        ladder, rules = server.ladder, server.rules
         self._dispatcher = Dispatcher(
-            server.ladder, server.controller, server.max_waiting, server.in_flight
+            ladder, server.controller, server.max_waiting, rules.on_lower != "keep"
         )
         self._engines = {
             spec.engine_id: EngineModel(
-                server.ladder, server.costs, spec.max_batch, server.in_flight
+                ladder, server.costs, spec.max_batch, rules.within(spec.hosted(ladder))
             )
             for spec in server.engines
         }
@@ -169,7 +176,7 @@ class _Simulation:
 
     def run(self) -> Result:
         for spec in self._server.engines:
-            variants = spec.variants or frozenset(self._server.ladder.variants)
+            variants = spec.hosted(self._server.ladder)
             self._tell(0.0, EngineUp(0.0, spec.engine_id, spec.max_batch, variants))
         self._schedule_next_arrival(0)
         while self._happenings:
@@ -335,7 +342,8 @@ class _Simulation:
             steps_run=run.done,
             rung_admitted=run.rung_admitted,
             rung_delivered=run.service.rung,
-            early_exit="none" if run.planned == run.first_planned else "replan",
+            cut_steps=run.cut_steps,
+            early_exit=run.early_exit,
             degraded=run.service.rung > unpressed,
         )
 

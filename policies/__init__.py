@@ -59,6 +59,7 @@ from policies.events import (
     Ticked,
 )
 from policies.exits import (
+    APPLIED,
     Change,
     ExitRules,
     OnLowerRung,
@@ -81,6 +82,7 @@ from policies.service import service_for
 
 __all__ = [
     "ANY_QUALITY",
+    "APPLIED",
     "QUALITY_ORDER",
     "AnnounceRung",
     "Change",

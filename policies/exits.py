@@ -22,6 +22,14 @@ ROUNDING = 1e-9
 
 OnLowerRung = Literal["keep", "replan", "finish", "hand_over"]
 
+APPLIED: Mapping[str, OnLowerRung] = {
+    "at_start": "keep",
+    "in_flight": "replan",
+    "finish_now": "finish",
+    "hand_over": "hand_over",
+}
+"""The ways to apply a rung as the configuration file names them (`controller.apply`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExitRules:
@@ -40,6 +48,11 @@ class ExitRules:
     def __post_init__(self) -> None:
         if not 0.0 < self.finish_from <= 1.0:
             raise ValueError(f"finish_from {self.finish_from} must be above 0 and at most 1")
+
+    @classmethod
+    def applied(cls, way: str, finish_from: float, ladder: Ladder) -> ExitRules:
+        """The rules of a configuration; `way` is a key of `APPLIED`."""
+        return cls(APPLIED[way], finish_from, hand_overs(ladder))
 
     def within(self, variants: AbstractSet[str]) -> ExitRules:
         """The rules of an engine that has only these variants."""

@@ -188,6 +188,8 @@ def _line(index: int, scheduled_s: float, overheads: Overheads, record: Any) -> 
         "variant": record.variant,
         "steps_planned": record.steps_planned,
         "steps_run": record.steps_run,
+        "guidance_scale": 2.5,
+        "guided_steps": record.steps_run - record.cut_steps if served else None,
         "early_exit": record.early_exit,
         "queue_ms": 1000 * (record.started_s - received_s) if served else None,
         "service_ms": 1000 * (record.finished_s - record.started_s) if served else None,

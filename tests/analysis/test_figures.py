@@ -21,7 +21,7 @@ from tests.analysis.synthetic_demo import request
 def test_the_contact_sheet_goes_by_rung_in_the_ladders_order(written: tuple[Study, Path]) -> None:
     study = written[0]
     groups = pictures_by_rung([c.run for c in study.comparisons], study.settings["static"])
-    known = ["full@25", "full@10", "turbo@4", "full,\nre-planned in flight"]
+    known = ["full@25", "full@10", "turbo@4", "full,\nlowered in flight"]
     assert list(groups) == [rung for rung in known if rung in groups]
     assert "full@25" in groups
     assert len(groups) >= 2

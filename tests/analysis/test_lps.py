@@ -15,6 +15,7 @@ from analysis.costs import completion_rates_per_s
 from analysis.lps import build_chain, lps, lps_law
 from analysis.queueing import Unstable
 from analysis.records import confidence_interval
+from policies import Rung
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "queueing_cases.json"
 EXACT: dict[str, dict[str, Any]] = {
@@ -86,16 +87,19 @@ def test_rates_follow_from_a_table_of_costs() -> None:
         def encode_s(self, variant: str) -> float:
             return 0.1
 
-        def step_s(self, variant: str, batch: int) -> float:
-            return 0.1 + 0.1 * batch
+        def step_s(self, variant: str, batch: int, guided: int | None = None) -> float:
+            rows = batch + (batch if guided is None else guided)
+            return 0.1 + 0.05 * rows
 
         def decode_s(self, variant: str, batch: int) -> float:
             return 0.1 * batch
 
-    rates = completion_rates_per_s(Costs(), "full", 10, 2)
+    rates = completion_rates_per_s(Costs(), Rung("full", 10, "high"), 2)
     assert list(rates) == pytest.approx([1 / (2.0 + 0.2), 2 / (3.0 + 0.4)])
+    half = completion_rates_per_s(Costs(), Rung("full", 10, "high", guidance_share=0.5), 2)
+    assert list(half) == pytest.approx([1 / (1.75 + 0.2), 2 / (2.5 + 0.4)])
     with pytest.raises(ValueError, match="at least 1"):
-        completion_rates_per_s(Costs(), "full", 0, 2)
+        completion_rates_per_s(Costs(), Rung("full", 10, "high"), 0)
 
 
 def test_a_load_above_the_last_rate_is_refused() -> None:

@@ -11,6 +11,7 @@ import pytest
 from analysis.costs import completion_rates_per_s
 from analysis.prediction import (
     SPREAD,
+    TabulatedCosts,
     World,
     a_priori,
     capacity_per_s,
@@ -25,6 +26,7 @@ from analysis.prediction import (
 from analysis.queueing import mgc
 from analysis.runs import Outcome, read_run
 from analysis.service_times import Empirical
+from policies import Rung
 from tests.analysis.synthetic_demo import OVERHEADS, cost_table, request, settings, world, write_run
 
 ONE_AT_A_TIME = [{"name": "main", "variants": ["full", "turbo"], "max_batch": 1}]
@@ -102,7 +104,7 @@ def test_a_controlled_server_has_no_closed_form(tmp_path: Path) -> None:
 def test_capacity_is_that_of_full_batches_over_all_engines(tmp_path: Path) -> None:
     table = cost_table()
     one = settings(tmp_path, "static")
-    rates = completion_rates_per_s(table, "full", 25, 4)
+    rates = completion_rates_per_s(table, Rung("full", 25, "high"), 4)
     assert full_step_rates_per_s(one, table) == pytest.approx(rates)
     two = settings(
         tmp_path,
@@ -137,6 +139,26 @@ def test_degraded_counts_fewer_steps_and_other_variants(tmp_path: Path) -> None:
     assert figures.mean_s == 2.5
     assert (figures.n, figures.rejected) == (6, 2)
     assert np.isnan(figures_of([], 1, 1, settings(tmp_path, "controlled")).mean_s)
+
+
+def test_a_picture_with_less_guidance_than_full_service_is_degraded(tmp_path: Path) -> None:
+    outcomes = [Outcome(1.0, "full", 25, 0.5), Outcome(1.0, "full", 25, 0.5, cut_steps=5)]
+    assert figures_of(outcomes, 2, 0, settings(tmp_path, "controlled")).degraded_share == 0.5
+
+
+def test_a_slower_engine_is_slower_at_steps_with_little_guidance_too() -> None:
+    class RowCosts:
+        def encode_s(self, variant: str) -> float:
+            return 0.0
+
+        def step_s(self, variant: str, batch: int, guided: int | None = None) -> float:
+            return float(batch + (batch if guided is None else guided))
+
+        def decode_s(self, variant: str, batch: int) -> float:
+            return 0.0
+
+    slow = TabulatedCosts(RowCosts(), ["full"], 4, factor=2.0)
+    assert [slow.step_s("full", 4, guided) for guided in (None, 4, 1, 0)] == [16, 16, 10, 8]
 
 
 def test_replaying_a_simulated_run_gives_it_back(tmp_path: Path) -> None:

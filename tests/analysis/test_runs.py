@@ -29,6 +29,19 @@ def test_a_run_is_read_back(tmp_path: Path) -> None:
     assert found.status[0].t_s == pytest.approx(0.0, abs=1e-3)
 
 
+def test_guidance_that_was_cut_is_counted_only_where_there_was_any(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    lines = [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()[:3]]
+    told = ({"guided_steps": 10}, {"guided_steps": 0, "guidance_scale": 1.0}, {})
+    for line, facts in zip(lines, told, strict=True):
+        serving = {"steps_run": 25, "guidance_scale": 2.5, **facts}
+        line["serving"] = {**line["serving"], **serving}
+    del lines[2]["serving"]["guided_steps"]  # as runs were written before there was a cut
+    path = tmp_path / "three.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [r.cut_steps for r in read_requests(path)] == [15, 0, 0]
+
+
 def test_waiting_counts_from_receipt_to_start() -> None:
     found = run(
         [

@@ -30,6 +30,22 @@ def test_the_shipped_configuration_is_read() -> None:
     assert found.batches_of_best() == [found.max_batch]
 
 
+def test_the_way_to_apply_a_rung_and_its_guidance_are_read(tmp_path: Path) -> None:
+    first, *rest = CONFIG["ladder"]
+    ladder = [first, {**first, "guidance_share": 0.5}, *rest]
+    controller = {**CONFIG["controller"], "apply": "finish_now", "finish_from": 0.8}
+    found = read_settings(write_config(tmp_path, ladder=ladder, controller=controller))
+    assert [rung.guidance_share for rung in found.ladder.rungs] == [1.0, 0.5, 1.0, 1.0]
+    assert (found.rules.on_lower, found.rules.finish_from) == ("finish", 0.8)
+    assert read_settings(write_config(tmp_path)).rules.on_lower == "replan"
+
+
+def test_an_unknown_way_to_apply_a_rung_is_refused(tmp_path: Path) -> None:
+    controller = {**CONFIG["controller"], "apply": "soon"}
+    with pytest.raises(ConfigError, match="must be one of at_start, in_flight"):
+        read_settings(write_config(tmp_path, controller=controller))
+
+
 def test_static_differs_in_controller_and_bound_only(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

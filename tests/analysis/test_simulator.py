@@ -16,37 +16,25 @@ from analysis.costs import Costs
 from analysis.queueing import md1, mg1, mgc, mm1
 from analysis.records import Result, confidence_interval, replicate, summarise
 from analysis.service_times import Deterministic, Empirical
-from analysis.simulator import Arrival, EngineSpec, Overheads, Server, Template, simulate
-from policies import Controller, Hysteresis, Ladder, Rung, Static
+from analysis.simulator import Arrival, EngineSpec, Overheads, Template, simulate
+from policies import Controller, ExitRules, Hysteresis, Ladder, Rung, Static
+from tests.analysis.simulated_servers import (
+    ANY,
+    AT_START,
+    BATCH,
+    LADDER,
+    LONG,
+    REPLAN,
+    Fixed,
+    server,
+)
 
 pytestmark = pytest.mark.slow
 
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "queueing_cases.json"
 
-LADDER = Ladder(
-    (
-        Rung("full", 25, "high"),
-        Rung("full", 10, "medium"),
-        Rung("turbo", 4, "low", replannable=False),
-    )
-)
 ONE_STEP = Ladder((Rung("full", 1, "high"),))
-ANY = Template(floor=LADDER.last)
-BATCH = 4
-
-
-class Fixed:
-    """Costs without spread: a step takes 10 ms and 5 ms a job, turbo half of that."""
-
-    def encode_s(self, variant: str) -> float:
-        return 0.004
-
-    def step_s(self, variant: str, batch: int) -> float:
-        return (0.010 + 0.005 * batch) * (0.5 if variant == "turbo" else 1.0)
-
-    def decode_s(self, variant: str, batch: int) -> float:
-        return 0.006 * batch
 
 
 class Drawn:
@@ -58,7 +46,7 @@ class Drawn:
     def encode_s(self, variant: str) -> float:
         return 0.0
 
-    def step_s(self, variant: str, batch: int) -> float:
+    def step_s(self, variant: str, batch: int, guided: int | None = None) -> float:
         return float(self._rng.exponential(1.0))
 
     def decode_s(self, variant: str, batch: int) -> float:
@@ -68,7 +56,7 @@ class Drawn:
 class Unit(Drawn):
     """Steps of one second."""
 
-    def step_s(self, variant: str, batch: int) -> float:
+    def step_s(self, variant: str, batch: int, guided: int | None = None) -> float:
         return 1.0
 
 
@@ -78,28 +66,8 @@ class HalfSecond(Drawn):
     def __init__(self) -> None:
         super().__init__(0)
 
-    def step_s(self, variant: str, batch: int) -> float:
+    def step_s(self, variant: str, batch: int, guided: int | None = None) -> float:
         return 0.5
-
-
-def server(
-    controller: Controller | None = None,
-    costs: Costs | None = None,
-    *,
-    batch: int = BATCH,
-    ladder: Ladder = LADDER,
-    engines: int = 1,
-    in_flight: bool = True,
-    overheads: Overheads | None = None,
-) -> Server:
-    return Server(
-        ladder,
-        controller or Static(),
-        costs or Fixed(),
-        tuple(EngineSpec(f"e{i}", batch) for i in range(engines)),
-        in_flight=in_flight,
-        overheads=overheads or Overheads(),
-    )
 
 
 def poisson(rate_per_s: float, jobs: int, seed: int, template: Template = ANY) -> list[Arrival]:
@@ -177,7 +145,7 @@ def test_a_threshold_that_binds_at_start_gives_the_reference_values(
         batch=1,
         ladder=ladder,
         engines=engines,
-        in_flight=False,
+        rules=AT_START,
     )
     runs = [
         simulate(poisson(parameters["lam"], 6000, seed, Template(1)), what).records[500:]
@@ -197,9 +165,9 @@ def test_a_threshold_that_binds_at_start_gives_the_reference_values(
 # -- what control is worth ------------------------------------------------------------------------
 
 
-def overloaded(controller: Controller, *, in_flight: bool = True) -> Result:
+def overloaded(controller: Controller, rules: ExitRules = REPLAN) -> Result:
     arrivals = poisson(1.5 * full_step_capacity_per_s(), 2000, 4)
-    return simulate(arrivals, server(controller, in_flight=in_flight))
+    return simulate(arrivals, server(controller, rules=rules))
 
 
 def test_at_one_and_a_half_times_capacity_only_control_bounds_the_queue() -> None:
@@ -217,12 +185,12 @@ def test_at_one_and_a_half_times_capacity_only_control_bounds_the_queue() -> Non
 
 def test_replanning_in_flight_answers_sooner_than_binding_at_start() -> None:
     in_flight = summarise(overloaded(CONTROL).records)
-    at_start = summarise(overloaded(CONTROL, in_flight=False).records)
+    at_start = summarise(overloaded(CONTROL, AT_START).records)
     assert in_flight.mean_s < at_start.mean_s
 
 
 def test_binding_at_start_never_exits_early() -> None:
-    result = overloaded(CONTROL, in_flight=False)
+    result = overloaded(CONTROL, AT_START)
     assert {record.early_exit for record in result.records} == {"none"}
     assert all(record.steps_run == record.steps_planned for record in result.records)
 
@@ -338,7 +306,7 @@ def test_quality_comes_back_after_the_hold_while_nothing_arrives() -> None:
     templates=st.lists(
         st.builds(
             Template,
-            floor=st.integers(0, LADDER.last),
+            floor=st.integers(0, LONG.last),
             steps=st.none() | st.integers(1, 40),
             deadline_after_s=st.none() | st.floats(0.0, 2.0),
             hang_up_after_s=st.none() | st.floats(0.0, 2.0),
@@ -349,7 +317,7 @@ def test_quality_comes_back_after_the_hold_while_nothing_arrives() -> None:
     batch=st.integers(1, 5),
     engines=st.integers(1, 3),
     grant_s=st.sampled_from([0.0, 0.003]),
-    in_flight=st.booleans(),
+    way=st.sampled_from(["at_start", "in_flight", "finish_now", "hand_over"]),
 )
 def test_every_job_is_answered_once_and_in_due_time(
     gaps_s: list[float],
@@ -357,7 +325,7 @@ def test_every_job_is_answered_once_and_in_due_time(
     batch: int,
     engines: int,
     grant_s: float,
-    in_flight: bool,
+    way: str,
 ) -> None:
     times_s = itertools.accumulate(gaps_s)
     arrivals = [
@@ -365,10 +333,11 @@ def test_every_job_is_answered_once_and_in_due_time(
         for t, template in zip(times_s, itertools.cycle(templates), strict=False)
     ]
     what = server(
-        CONTROL,
+        Hysteresis((4, 6, 7, 8), (1, 3, 4, 5), min_hold_s=0.5),
         batch=batch,
+        ladder=LONG,
         engines=engines,
-        in_flight=in_flight,
+        rules=ExitRules.applied(way, 0.5, LONG),
         overheads=Overheads(0.001, grant_s, 0.002),
     )
     result = simulate(arrivals, replace(what, max_waiting=10))

@@ -1,0 +1,61 @@
+"""Small servers for the simulator, with costs that can be added up by hand."""
+
+from __future__ import annotations
+
+from analysis.costs import Costs
+from analysis.simulator import EngineSpec, Overheads, Server, Template
+from policies import Controller, ExitRules, Ladder, Rung, Static
+
+LADDER = Ladder(
+    (
+        Rung("full", 25, "high"),
+        Rung("full", 10, "medium"),
+        Rung("turbo", 4, "low", replannable=False),
+    )
+)
+LONG = Ladder(
+    (
+        Rung("full", 25, "high"),
+        Rung("full", 25, "high", guidance_share=0.4),
+        Rung("full", 10, "medium"),
+        Rung("small", 10, "low"),
+        Rung("turbo", 4, "low", replannable=False),
+    )
+)
+ANY = Template(floor=LADDER.last)
+REPLAN, AT_START = ExitRules(), ExitRules("keep")
+BATCH = 4
+
+
+class Fixed:
+    """Costs without spread: a step takes 10 ms and 5 ms a guided job; turbo and small half."""
+
+    def encode_s(self, variant: str) -> float:
+        return 0.004
+
+    def step_s(self, variant: str, batch: int, guided: int | None = None) -> float:
+        rows = batch + (batch if guided is None else guided)
+        return (0.010 + 0.0025 * rows) * (1.0 if variant == "full" else 0.5)
+
+    def decode_s(self, variant: str, batch: int) -> float:
+        return 0.006 * batch
+
+
+def server(
+    controller: Controller | None = None,
+    costs: Costs | None = None,
+    *,
+    batch: int = BATCH,
+    ladder: Ladder = LADDER,
+    engines: int = 1,
+    rules: ExitRules = REPLAN,
+    overheads: Overheads | None = None,
+) -> Server:
+    return Server(
+        ladder,
+        controller or Static(),
+        costs or Fixed(),
+        tuple(EngineSpec(f"e{i}", batch) for i in range(engines)),
+        rules=rules,
+        overheads=overheads or Overheads(),
+    )
