@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import diffusers
 import numpy as np
 import pytest
-import torch
 
 from pipelines.embedded.judge import WEIGHTS, load_judge
 from pipelines.engine import StepEngine
@@ -16,6 +13,7 @@ from pipelines.jobs import Picture, PictureDone, PictureRequest
 from pipelines.loading import Variant, load_variant
 from pipelines.quality import accuracy, judged, load_plain, unseen_prompts
 from policies.nouns import Ladder, Rung, Service
+from tests.pipelines.engine_runs import library_picture, with_sampler
 
 pytestmark = pytest.mark.slow
 
@@ -29,13 +27,6 @@ LADDER = Ladder(
         Rung("turbo", 4, "low", replannable=False),
     )
 )
-SAMPLERS = {
-    "ddim": "DDIMScheduler",
-    "euler": "EulerDiscreteScheduler",
-    "dpmpp_2m": "DPMSolverMultistepScheduler",
-    "lcm": "LCMScheduler",
-}
-library: Any = diffusers  # its classes are untyped
 
 
 @pytest.fixture(scope="module")
@@ -43,58 +34,48 @@ def variants() -> dict[str, Variant]:
     return {name: load_variant(name, FOLDER / name) for name in ("full", "small", "turbo")}
 
 
-def ask(job_id: str, prompt: str, variant: str, steps: int, sampler: str | None) -> PictureRequest:
+def ask(
+    job_id: str, prompt: str, variant: str, steps: int, sampler: str | None, **changes: Any
+) -> PictureRequest:
     rung = next(index for index, rung in enumerate(LADDER.rungs) if rung.variant == variant)
     return PictureRequest(
         job_id=job_id,
         prompt=prompt,
-        negative_prompt="",
         seed=sum(job_id.encode()),
         width=64,
         height=64,
         guidance_scale=1.0 if variant == "turbo" else 2.5,
         service=Service(variant, steps, rung),
         floor=LADDER.last,
-        fixed=False,
         sampler=sampler,
-        partials=0,
+        **changes,
     )
 
 
-def library_picture(asked: PictureRequest, sampler: str) -> Picture:
-    folder: Path = FOLDER / asked.service.variant
-    pipeline: Any = load_plain(folder)
-    pipeline.set_progress_bar_config(disable=True)
-    scheduler = getattr(library, SAMPLERS[sampler])
-    pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
-    image = pipeline(
-        asked.prompt,
-        num_inference_steps=asked.service.steps,
-        guidance_scale=asked.guidance_scale,
-        generator=torch.Generator("cpu").manual_seed(asked.seed),
-        output_type="np",
-    ).images[0]
-    picture: Picture = np.round(image * 255).astype(np.uint8)
-    return picture
+def plain_picture(asked: PictureRequest, sampler: str) -> Picture:
+    """What the library's own pipeline makes of the request."""
+    return library_picture(with_sampler(load_plain(FOLDER / asked.service.variant), sampler), asked)
 
 
 def test_a_mixed_batch_of_all_variants_and_samplers_gives_the_library_s_pictures(
     variants: dict[str, Variant],
 ) -> None:
-    prompts = unseen_prompts(6, 5, items=1)
-    wanted = [
-        ("full", 25, "dpmpp_2m"),
-        ("full", 12, "euler"),
-        ("full", 9, "ddim"),
-        ("small", 10, "dpmpp_2m"),
-        ("small", 6, "euler"),
-        ("turbo", 4, "lcm"),
+    wanted: list[tuple[str, int, str, dict[str, Any]]] = [
+        ("full", 25, "dpmpp_2m", {}),
+        ("full", 12, "euler", {"negative_prompt": "a blue square"}),
+        ("full", 9, "ddim", {"guidance_rescale": 0.7}),
+        ("full", 10, "unipc", {}),
+        ("full", 8, "euler_ancestral", {}),
+        ("small", 10, "dpmpp_2m", {"guidance_rescale": 0.5}),
+        ("small", 6, "unipc", {"negative_prompt": "a star"}),
+        ("turbo", 4, "lcm", {}),
     ]
+    prompts = unseen_prompts(len(wanted), 5, items=1)
     engine = StepEngine(variants, LADDER, max_batch=8)
     pictures: dict[str, Picture] = {}
     asked = {}
-    for index, (prompt, (variant, steps, sampler)) in enumerate(zip(prompts, wanted, strict=True)):
-        request = ask(f"job {index}", prompt, variant, steps, sampler)
+    for index, (variant, steps, sampler, changes) in enumerate(wanted):
+        request = ask(f"job {index}", prompts[index], variant, steps, sampler, **changes)
         asked[request.job_id] = request, sampler
         engine.submit(request)
         for _ in range(2):  # so that they meet at different steps
@@ -102,7 +83,7 @@ def test_a_mixed_batch_of_all_variants_and_samplers_gives_the_library_s_pictures
     while engine.has_work():
         pictures |= {e.job_id: e.image for e in engine.step() if isinstance(e, PictureDone)}
     for job_id, (request, sampler) in asked.items():
-        expected = library_picture(request, sampler).astype(int)
+        expected = plain_picture(request, sampler).astype(int)
         assert np.abs(pictures[job_id].astype(int) - expected).max() <= 2, request
 
 
