@@ -1,13 +1,16 @@
 """From a folder or a hub id to a variant that the engine can step.
 
 Any folder that `StableDiffusionPipeline.from_pretrained` or `StableDiffusionXLPipeline`'s loads is
-a variant. Weights are read from safetensors only, and the safety checker is not loaded.
+a variant. Weights are read from safetensors only, unless pickled ones are allowed by name, and the
+safety checker is not loaded.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,17 @@ from transformers.utils import logging as transformers_logging
 
 from pipelines.decoding import Decoder
 from pipelines.encoding import EMBEDDINGS_KEPT, Encoder
-from pipelines.execution import Denoiser, Execution
+from pipelines.execution import Denoiser, Execution, check_execution
+from pipelines.placement import (
+    Offload,
+    TextPipeline,
+    check_dtype,
+    check_offload,
+    execution_device,
+    place,
+    settle_networks,
+)
+from pipelines.quantisation import Quantisation, check_quantisation, quantise
 from pipelines.samplers import NAME_OF_LIBRARY_CLASS, SAMPLERS, Sampler, make_sampler
 
 DTYPES: Mapping[str, torch.dtype] = {
@@ -49,11 +62,17 @@ class Variant:
 
     `fixed_schedule`: distilled for a few fixed levels; it keeps its own sampler and is never
     re-planned. `guided` False: distilled without guidance; a client's guidance scale is ignored.
+    `device` is where the networks run, wherever their weights lie: with `offload` "model" only one
+    of them is there at a time, so one thread must do all the calling. `autoencoder_digest` tells
+    autoencoders with other weights apart.
     """
 
     name: str
     pipeline: Any
     dtype: str
+    device: torch.device
+    offload: Offload
+    quantisation: Quantisation
     sampler: str
     steps: int
     guidance_scale: float
@@ -62,6 +81,7 @@ class Variant:
     encoder: Encoder
     decoder: Decoder
     denoiser: Denoiser
+    autoencoder_digest: str
     _samplers: dict[str, Sampler] = field(default_factory=dict, repr=False)
 
     @property
@@ -77,11 +97,6 @@ class Variant:
     def rows_for(self, rows: int) -> int:
         """How many rows to call the model with when `rows` are wanted; ValueError if too many."""
         return self.denoiser.rows_for(rows)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return torch.device(self.pipeline.device)
 
     @property
     def is_xl(self) -> bool:
@@ -149,6 +164,9 @@ def load_variant(
     weights: str | None = None,
     embeddings_kept: int = EMBEDDINGS_KEPT,
     execution: Execution = EAGER,
+    offload: Offload = "none",
+    quantisation: Quantisation = "none",
+    allow_pickled_weights: bool = False,
 ) -> Variant:
     """Load a pipeline folder or hub id.
 
@@ -156,44 +174,68 @@ def load_variant(
     own is taken. A guidance scale of at most 1 on a model with a fixed schedule switches guidance
     off for good. `fixed_schedule` defaults to whether the sampler is the few-step one; set it for
     models distilled for other samplers (SD-Turbo). `weights` picks a file variant such as "fp16".
+    `execution`, `offload` and `quantisation`: see pipelines.execution, .placement, .quantisation.
+    Pickled weights can run code while they are read: allow them only from who you trust.
     LoadError, a ValueError in one sentence, for anything that stops this.
     """
-    if dtype not in DTYPES:
-        raise LoadError(f"Variant {name!r}: dtype must be {', '.join(DTYPES)}, not {dtype!r}.")
+    with _naming(name):
+        number = _dtype(dtype)
+        target = execution_device(device)
+        check_dtype(number, target)
+        check_execution(execution, target)
+        compiled, quantised = execution.compile, quantisation != "none"
+        check_offload(offload, compiled=compiled != "none", quantised=quantised)
+        check_quantisation(quantisation, number, target, compiled=compiled == "inductor")
     family = _family(name, source)
     if Path(source).is_dir():
-        _check_folder(name, Path(source), family)
-    pipeline = _read(name, source, family, DTYPES[dtype], weights)
+        _check_folder(name, Path(source), family, allow_pickled_weights)
+    pipeline = _read(name, source, family, number, weights, allow_pickled_weights)
     _check_model(name, pipeline)
-    try:
-        pipeline.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise LoadError(f"Variant {name!r}: device {device!r} is not usable: {error}") from error
-    _settle(pipeline)
     sampler_name = sampler or _own_sampler(name, pipeline)
-    try:
+    digest = _digest(pipeline.vae)
+    with _naming(name):
         made = make_sampler(sampler_name, pipeline.scheduler.config)
+        fixed = made.fixed_schedule if fixed_schedule is None else fixed_schedule
+        steps = (4 if fixed else DEFAULT_STEPS) if steps is None else steps
+        made.plan(steps)  # too many for the model's training are refused here
         decoder = Decoder(pipeline.vae)
-        encoder = Encoder(pipeline, embeddings_kept)
-    except ValueError as error:
-        raise LoadError(f"Variant {name!r}: {error}") from error
-    fixed = made.fixed_schedule if fixed_schedule is None else fixed_schedule
+        text_pipeline = pipeline if offload == "none" else TextPipeline(pipeline, target)
+        encoder = Encoder(text_pipeline, embeddings_kept)
+        _prepare(pipeline, target, execution, offload, quantisation)
+        denoiser = Denoiser(pipeline.unet, execution, quantised=quantised)
     if guidance_scale is None:
         guidance_scale = 1.0 if fixed else DEFAULT_GUIDANCE
     return Variant(
         name=name,
         pipeline=pipeline,
         dtype=dtype,
+        device=target,
+        offload=offload,
+        quantisation=quantisation,
         sampler=sampler_name,
-        steps=steps or (4 if fixed else DEFAULT_STEPS),
+        steps=steps,
         guidance_scale=guidance_scale,
         fixed_schedule=fixed,
         guided=not (fixed and guidance_scale <= 1),
         encoder=encoder,
         decoder=decoder,
-        denoiser=Denoiser(pipeline.unet, execution),
+        denoiser=denoiser,
+        autoencoder_digest=digest,
         _samplers={sampler_name: made},
     )
+
+
+def variants_share_latents(a: Variant, b: Variant) -> bool:
+    """Whether a half-denoised picture of one variant can go on in the other.
+
+    Their autoencoders must have the same weights and scaling, and their noise schedules the same
+    cumulative alphas; neither may be distilled for a fixed schedule. What the models predict, and
+    their texts, may differ.
+    """
+    if a.fixed_schedule or b.fixed_schedule or a.autoencoder_digest != b.autoencoder_digest:
+        return False
+    ours, theirs = (variant.pipeline.scheduler.alphas_cumprod.cpu() for variant in (a, b))
+    return ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=1e-6, atol=0.0)
 
 
 def hide_loading_bars() -> None:
@@ -201,6 +243,21 @@ def hide_loading_bars() -> None:
     quiet: tuple[Any, ...] = (diffusers_logging, transformers_logging)  # partly untyped
     for library_logging in quiet:
         library_logging.disable_progress_bar()
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Say which variant a complaint is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise LoadError(f"Variant {name!r}: {error}") from error
+
+
+def _dtype(dtype: str) -> torch.dtype:
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be {', '.join(DTYPES)}, not {dtype!r}.")
+    return DTYPES[dtype]
 
 
 def _family(name: str, source: str | Path) -> str:
@@ -224,22 +281,36 @@ def _family(name: str, source: str | Path) -> str:
     return family
 
 
-def _check_folder(name: str, folder: Path, family: str) -> None:
+def _check_folder(name: str, folder: Path, family: str, allow_pickled: bool) -> None:
     parts = ["unet", "vae", "text_encoder"]
     if family == "StableDiffusionXLPipeline":
         parts.append("text_encoder_2")
     for part in parts:
-        if not any((folder / part).glob("*.safetensors")):
+        pickled = any((folder / part).glob("*.bin"))
+        if any((folder / part).glob("*.safetensors")) or (pickled and allow_pickled):
+            continue
+        if pickled:
             raise LoadError(
-                f"Variant {name!r}: {folder / part} holds no .safetensors weights; put the "
-                "weights there or name another folder."
+                f"Variant {name!r}: {folder / part} holds no .safetensors weights but pickled "
+                "ones, which can run code while they are read; convert them, or allow pickled "
+                "weights if you trust where they come from."
             )
+        raise LoadError(
+            f"Variant {name!r}: {folder / part} holds no .safetensors weights; put the weights "
+            "there or name another folder."
+        )
 
 
 def _read(
-    name: str, source: str | Path, family: str, dtype: torch.dtype, weights: str | None
+    name: str,
+    source: str | Path,
+    family: str,
+    dtype: torch.dtype,
+    weights: str | None,
+    allow_pickled: bool,
 ) -> Any:
-    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "variant": weights}
+    options: dict[str, Any] = {"dtype": dtype, "variant": weights}
+    options["use_safetensors"] = None if allow_pickled else True  # None: pickled if need be
     if family == "StableDiffusionPipeline":
         options |= {
             "safety_checker": None,
@@ -276,15 +347,39 @@ def _check_model(name: str, pipeline: Any) -> None:
         )
 
 
-def _settle(pipeline: Any) -> None:
-    """Inference only, and an autoencoder that overflows in half precision kept in single."""
+def _prepare(
+    pipeline: Any,
+    device: torch.device,
+    execution: Execution,
+    offload: Offload,
+    quantisation: Quantisation,
+) -> None:
+    """Settle the networks, quantise and place them; ValueError if they do not fit."""
     pipeline.set_progress_bar_config(disable=True)
-    for part in pipeline.components.values():
-        if isinstance(part, torch.nn.Module):
-            part.eval()
-            part.requires_grad_(False)
+    settle_networks(pipeline, channels_last=execution.channels_last)
     if pipeline.vae.dtype == torch.float16 and getattr(pipeline.vae.config, "force_upcast", False):
-        pipeline.vae.to(torch.float32)
+        pipeline.vae.to(torch.float32)  # it overflows in half precision
+    try:
+        if quantisation != "none":
+            pipeline.unet.to(device)  # where it is quicker, and where float8 is known
+            quantise(pipeline.unet, quantisation)
+        place(pipeline, device, offload)
+    except torch.OutOfMemoryError as error:
+        raise ValueError(
+            f"it does not fit into the memory of {device}; set offload to 'model' or 'layers', "
+            "quantise it, or use a half-precision dtype."
+        ) from error
+
+
+def _digest(autoencoder: Any) -> str:
+    """A hash of an autoencoder's weights and of how its latents are scaled."""
+    config = autoencoder.config
+    scaling = f"{config.scaling_factor} {getattr(config, 'shift_factor', None)}"
+    digest = hashlib.blake2b(scaling.encode(), digest_size=16)
+    for name, tensor in sorted(autoencoder.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _own_sampler(name: str, pipeline: Any) -> str:
