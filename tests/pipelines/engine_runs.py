@@ -61,7 +61,8 @@ def difference(a: Picture, b: Picture) -> int:
 def start(bank: SlotBank, asked: PictureRequest) -> RunningJob:
     """Put a job into a bank without an engine around it."""
     job = RunningJob(asked, bank.variant, started_s=0.0)
-    bank.join(job, job.draw() * job.plan.initial_scale, *embeddings_of(asked, bank.variant))
+    latents = job.draw().to(bank.variant.device) * job.plan.initial_scale
+    bank.join(job, latents, *embeddings_of(asked, bank.variant))
     return job
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pipelines.denoising import Signals, step_rows
-from pipelines.loading import Variant
+from pipelines.loading import Variant, load_variant
 from pipelines.preparing import embeddings_of
 from pipelines.running import RunningJob
 from pipelines.slots import SlotBank
@@ -168,3 +168,23 @@ def test_late_signals_come_one_boundary_after_they_were_sent(full: Variant) -> N
     signals.send([job], torch.tensor([[0.0], [0.25]]))
     assert [(one.finite, one.change) for one in signals.arrived()] == [(True, 0.5)]
     assert [(one.finite, one.change) for one in signals.arrived()] == [(False, 0.25)]
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a CUDA device: a step must not wait for it"
+)
+@torch.inference_mode()
+def test_a_step_does_not_make_the_host_wait_for_the_accelerator(folders: dict[str, Path]) -> None:
+    variant = load_variant("full", folders["epsilon"], device="cuda")
+    bank = bank_of(variant)
+    for index, name in enumerate(("ddim", "unipc", "euler_ancestral")):
+        start(bank, request(str(index), sampler=name, converge=index == 1))
+    step_rows(bank, 0, 3)  # the first call sets kernels up
+    signals = Signals(late=True)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        signals.send(bank.jobs, step_rows(bank, 0, 3))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert signals.arrived() == []
+    assert all(signal.finite for signal in signals.arrived())
