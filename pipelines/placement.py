@@ -117,10 +117,11 @@ class _Group:
     def bring(self, network: torch.nn.Module) -> None:
         if self._present is network:
             return
-        for other in self._members:
-            if other is not network:
-                other.to("cpu")
-        network.to(self.device)
+        with torch.inference_mode(False):  # weights outlive the call that brings them
+            for other in self._members:
+                if other is not network:
+                    other.to("cpu")
+            network.to(self.device)
         self._present = network
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from pipelines.loading import LoadError, Variant, load_variant
+from pipelines.loading import LoadError, Variant, load_variant, variants_share_latents
 from tests.pipelines.tiny_pipelines import save_pipeline
 
 
@@ -68,6 +69,8 @@ def test_no_safety_checker_is_loaded(full: Variant) -> None:
         ({"device": "nowhere"}, "device 'nowhere' is not usable"),
         ({"sampler": "heun"}, "'heun' is unknown; use one of ddim"),
         ({"embeddings_kept": 0}, "at least 1 text"),
+        ({"steps": 1001}, r"'v': steps must be between 1 and 1000 with sampler 'ddim', got 1001"),
+        ({"steps": 0}, "steps must be between 1 and 1000"),
     ],
 )
 def test_options_that_cannot_be_are_refused(
@@ -95,11 +98,28 @@ def test_missing_weights_are_named(copy: Path, part: str) -> None:
         load_variant("v", copy)
 
 
-def test_pickled_weights_are_not_read(copy: Path) -> None:
-    for path in (copy / "unet").glob("*.safetensors"):
-        path.rename(path.with_name("diffusion_pytorch_model.bin"))
-    with pytest.raises(LoadError, match=r"no \.safetensors weights"):
+def pickle_weights(part: Path, name: str) -> None:
+    (path,) = part.glob("*.safetensors")
+    torch.save(load_file(path), part / name)
+    path.unlink()
+
+
+def test_pickled_weights_are_read_only_when_they_are_allowed(copy: Path, full: Variant) -> None:
+    pickle_weights(copy / "unet", "diffusion_pytorch_model.bin")
+    pickle_weights(copy / "text_encoder", "pytorch_model.bin")
+    with pytest.raises(LoadError, match=r"unet holds no \.safetensors weights but pickled ones"):
         load_variant("v", copy)
+    allowed = load_variant("v", copy, allow_pickled_weights=True)
+    for ours, theirs in ((allowed.unet, full.unet), (allowed.pipeline.vae, full.pipeline.vae)):
+        expected = theirs.state_dict()
+        assert all(torch.equal(value, expected[key]) for key, value in ours.state_dict().items())
+
+
+def test_allowing_pickled_weights_does_not_make_do_without_any(copy: Path) -> None:
+    for path in (copy / "vae").glob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(LoadError, match=r"vae holds no \.safetensors weights; put"):
+        load_variant("v", copy, allow_pickled_weights=True)
 
 
 def test_damaged_weights_are_refused_in_one_sentence(copy: Path) -> None:
@@ -149,3 +169,43 @@ def test_models_with_an_embedded_guidance_scale_are_refused(tmp_path: Path) -> N
     folder = save_pipeline(tmp_path / "p", unet={"time_cond_proj_dim": 8})
     with pytest.raises(LoadError, match="embedded guidance scale"):
         load_variant("v", folder)
+
+
+def add_to_weight(folder: Path, name: str, amount: float) -> None:
+    (path,) = folder.glob("*.safetensors")
+    weights = load_file(path)
+    weights[name] = weights[name] + amount
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+def test_variants_with_one_autoencoder_and_one_noise_schedule_share_latents(
+    folders: dict[str, Path], copy: Path, full: Variant
+) -> None:
+    add_to_weight(copy / "unet", "conv_out.bias", 1.0)
+    other_model = load_variant("other", copy, sampler="euler", dtype="float32")
+    assert variants_share_latents(full, other_model)
+    assert variants_share_latents(other_model, full)
+    assert variants_share_latents(full, load_variant("e", folders["epsilon"]))  # same random seed
+
+
+def test_another_autoencoder_does_not_share_latents(copy: Path, full: Variant) -> None:
+    change(copy / "vae" / "config.json", scaling_factor=0.5)
+    assert not variants_share_latents(full, load_variant("other", copy))
+
+
+def test_an_autoencoder_with_one_other_number_does_not_share_latents(
+    copy: Path, full: Variant
+) -> None:
+    add_to_weight(copy / "vae", "decoder.conv_out.bias", 1e-6)
+    assert not variants_share_latents(full, load_variant("other", copy))
+
+
+def test_another_noise_schedule_does_not_share_latents(copy: Path, full: Variant) -> None:
+    change(copy / "scheduler" / "scheduler_config.json", beta_end=0.016)
+    assert not variants_share_latents(full, load_variant("other", copy))
+
+
+def test_distilled_variants_share_latents_with_nobody(full: Variant, turbo: Variant) -> None:
+    assert not variants_share_latents(full, turbo)
+    assert not variants_share_latents(turbo, full)
+    assert full.autoencoder_digest == turbo.autoencoder_digest
