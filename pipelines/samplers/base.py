@@ -66,6 +66,9 @@ class Sampler(ABC):
     only: ClassVar[Allowed]
     """Settings followed at these values only."""
 
+    aliases: ClassVar[Allowed] = {}
+    """Values, of its relatives, that the library's class takes for one of its own in `only`."""
+
     idle: ClassVar[frozenset[str]]
     """Settings that the library's class itself never acts on, or not without one refused here."""
 
@@ -76,8 +79,9 @@ class Sampler(ABC):
         """
         self._config = dict(config)
         self._refuse_unknown_settings()
+        self._refuse_values()
         library = self._new_library()
-        self._refuse_settings(library.config)
+        self._refuse_combinations(library.config)
         self.prediction: str = library.config.prediction_type
         self._settings: Mapping[str, Any] = library.config
         self._cumulative: npt.NDArray[np.float64] = library.alphas_cumprod.double().numpy()
@@ -187,22 +191,30 @@ class Sampler(ABC):
                 f"it in {_FILE}."
             )
 
-    def _refuse_settings(self, config: Mapping[str, Any]) -> None:
-        if config["prediction_type"] not in self.predictions:
+    def _refuse_values(self) -> None:
+        # Those that their own class took by default the library leaves to the new class's default.
+        defaulted = self._config.get("_use_default_values", ())
+        given = {key: value for key, value in self._config.items() if key not in defaulted}
+        prediction = given.get("prediction_type", "epsilon")
+        if prediction not in self.predictions:
             raise ValueError(
                 f"Sampler {self.name!r} handles models that predict "
-                f"{', '.join(self.predictions)}, not {config['prediction_type']!r}; name another "
-                "sampler."
+                f"{', '.join(self.predictions)}, not {prediction!r}; name another sampler."
             )
-        for key, fine in self.only.items():
-            value = config[key]
-            if value not in fine and not (value is None and False in fine):
-                said = _SAID.get(key, f"{key} {value!r}")
-                shown = " or ".join(json.dumps(one) for one in fine)
-                raise ValueError(
-                    f"Sampler {self.name!r} does not follow {said}; set {key} to {shown} in "
-                    f"{_FILE}, or name another sampler."
-                )
+        for key in self.only.keys() & given.keys():
+            value, fine = given[key], self.only[key]
+            if value in (*fine, *self.aliases.get(key, ())) or (value is None and False in fine):
+                continue
+            said = _SAID.get(key, f"{key} {value!r}")
+            shown = " or ".join(json.dumps(one) for one in fine)
+            raise ValueError(
+                f"Sampler {self.name!r} does not follow {said}; set {key} to {shown} in {_FILE}, "
+                "or name another sampler."
+            )
+
+    def _refuse_combinations(self, config: Mapping[str, Any]) -> None:
+        """ValueError for settings of the library's object that do not go together."""
+        return
 
     def _check_schedule(self) -> None:
         alphas = self._cumulative
@@ -265,7 +277,7 @@ def clean_estimate(alpha: float, prediction: str) -> tuple[float, float]:
     if root == 0:
         raise ValueError(
             "A model that predicts noise cannot start from pure noise (zero terminal signal); set "
-            "rescale_betas_zero_snr to false."
+            f"rescale_betas_zero_snr to false in {_FILE}."
         )
     return 1 / root, -rest / root
 

@@ -49,20 +49,13 @@ class DpmSolver(SigmaSampler):
         "variance_type": _VARIANCES,  # a learned variance makes the model's output wider
         "final_sigmas_type": ("zero", "sigma_min"),
     }
+    aliases: ClassVar[Allowed] = {
+        "algorithm_type": ("deis",),
+        "solver_type": ("logrho", "bh1", "bh2"),
+    }
     idle = THRESHOLDING | {"flow_shift", "time_shift_type"}
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        # The library's class warns of these, or fails on them, before they can be refused.
-        if config.get("algorithm_type") in ("dpmsolver", "sde-dpmsolver", "sde-dpmsolver++"):
-            raise ValueError(
-                f"Sampler {self.name!r} does not follow algorithm_type "
-                f"{config['algorithm_type']!r}; set algorithm_type to 'dpmsolver++' in the "
-                "variant's scheduler_config.json, or name another sampler."
-            )
-        super().__init__(config)
-
-    def _refuse_settings(self, config: Mapping[str, Any]) -> None:
-        super()._refuse_settings(config)
+    def _refuse_combinations(self, config: Mapping[str, Any]) -> None:
         spacings = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
         if config["use_lu_lambdas"] and any(config[key] for key in spacings):
             raise ValueError(

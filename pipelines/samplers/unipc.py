@@ -62,10 +62,10 @@ class UniPc(SigmaSampler):
         "shift_terminal": (None,),
         "final_sigmas_type": ("zero", "sigma_min"),
     }
+    aliases: ClassVar[Allowed] = {"solver_type": ("midpoint", "heun", "logrho")}
     idle = THRESHOLDING | {"flow_shift", "time_shift_type"}
 
-    def _refuse_settings(self, config: Mapping[str, Any]) -> None:
-        super()._refuse_settings(config)
+    def _refuse_combinations(self, config: Mapping[str, Any]) -> None:
         if config["final_sigmas_type"] != "zero":
             return
         if config["solver_type"] == "bh1":

@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from pipelines.plans import Plan, SolverState, advance
+from pipelines.plans import Plan, SolverState, Stage, advance
 from pipelines.samplers import SAMPLERS
 
 NOISY = ("euler_ancestral", "lcm")
+REPLANNABLE = tuple(sorted(name for name, kind in SAMPLERS.items() if not kind.fixed_schedule))
 SHAPE = (1, 4, 4, 4)
 SPACINGS = ("leading", "trailing", "linspace")
+STEPS = (1, 2, 3, 4, 7, 15, 25, 50)
+TOLERANCE = 1e-4  # relative error of the latents, in float32
+PATTERN = torch.linspace(-1, 1, math.prod(SHAPE)).view(SHAPE)
+
+Model = Callable[[torch.Tensor, Stage], torch.Tensor]
 
 
 def model(x: torch.Tensor, timestep: float) -> torch.Tensor:
-    """Any smooth function of both will do in a model's place."""
-    return torch.tanh(x * 0.7 + math.cos(timestep / 150)) * 0.8
+    """Any smooth function of both will do in a model's place; no two numbers get the same one."""
+    return torch.tanh(x * 0.7 + math.cos(timestep / 150) + PATTERN) * 0.8
 
 
-def run_plan(plan: Plan, seed: int) -> list[torch.Tensor]:
-    """The latents after each stage."""
+def run_plan(plan: Plan, seed: int, answer: Model | None = None) -> list[torch.Tensor]:
+    """The latents after each stage; `answer` in the model's place gets its input and the stage."""
     generator = torch.Generator().manual_seed(seed)
-    first = torch.randn(SHAPE, generator=generator) * plan.initial_scale
-    state = SolverState(first, *(torch.zeros(SHAPE) for _ in range(3)))
+    state = start(torch.randn(SHAPE, generator=generator) * plan.initial_scale)
+    return run_on(state, plan, answer or (lambda x, stage: model(x, stage.timestep)), generator)
+
+
+def start(latents: torch.Tensor) -> SolverState:
+    return SolverState(latents, *(torch.zeros_like(latents) for _ in range(3)))
+
+
+def run_on(
+    state: SolverState, plan: Plan, answer: Model, generator: torch.Generator | None = None
+) -> list[torch.Tensor]:
+    """Move `state` through the whole plan; the latents after each stage."""
     clips = None if plan.clip == math.inf else torch.tensor([plan.clip])
     after = []
     for stage, row in zip(plan.stages, plan.table, strict=True):
-        out = model(state.latents * stage.input_scale, stage.timestep)
+        out = answer(state.latents * stage.input_scale, stage)
         noise = torch.randn(SHAPE, generator=generator) if stage.next_noise else None
         advance(state, out, noise, row[None], clips, plan.terms)
         after.append(state.latents.clone())
@@ -59,6 +75,11 @@ def relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     return float((ours - theirs).norm() / theirs.norm())
 
 
-def worst_error(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> float:
+def worst_error(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> float:
     """The largest relative error over the steps; both runs must have as many."""
     return max(relative_error(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def is_finite(run: Sequence[torch.Tensor]) -> bool:
+    """Whether every latent of a run is a number."""
+    return all(bool(torch.isfinite(x).all()) for x in run)
