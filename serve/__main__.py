@@ -15,7 +15,13 @@ import time
 from pathlib import Path
 
 from serve.config import DEFAULT_CONFIG, PORT_VARIABLE, Config, ConfigError, load_config
-from serve.preflight import check_port, check_threads, check_weights
+from serve.preflight import (
+    check_models,
+    check_packages,
+    check_port,
+    check_threads,
+    check_weights,
+)
 from serve.processes import STOP_SIGNALS, adopt_orphans, end_descendants
 
 EXIT_MISUSE = 2
@@ -53,6 +59,8 @@ def check(config: Config) -> None:
     """ConfigError with one sentence for what would keep the service from starting."""
     check_port(config.server.host, config.server.port)
     check_weights(config)
+    check_models(config)
+    check_packages(config)
     check_threads(config)
 
 

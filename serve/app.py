@@ -15,7 +15,7 @@ from ray.serve.config import HTTPOptions
 from ray.serve.schema import LoggingConfig
 from starlette.types import ASGIApp
 
-from serve.config import Config, PoolSection
+from serve.config import Config
 from serve.dispatcher import DispatcherServer
 from serve.engine import EngineServer
 from serve.names import (
@@ -26,6 +26,7 @@ from serve.names import (
     engine_deployment,
 )
 from serve.routing import GrantRouter
+from serve.sections import PoolSection
 
 MANY_CALLS = 100_000
 """Concurrent calls that gateway and dispatcher take: waiting jobs are bounded by the queue's own

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from policies.controllers import Controller, Hysteresis, Static
+from policies.exits import ExitRules
 from policies.nouns import Ladder, Rung
+from serve.sections import (
+    ControllerSection,
+    DispatcherSection,
+    EarlyExitSection,
+    ModelSection,
+    PoolSection,
+    RungSection,
+    Section,
+    ServerSection,
+    VariantSection,
+    checked_name,
+)
 
 PORT_VARIABLE = "SLUICE_PORT"
 """Environment variable that overrides `server.port`."""
@@ -21,148 +32,12 @@ EMBEDDED_WEIGHTS = Path(__file__).resolve().parent.parent / "pipelines" / "embed
 CONFIGS = Path(__file__).resolve().parent / "configs"
 DEFAULT_CONFIG = CONFIGS / "default.yaml"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-Count = Annotated[int, Field(ge=1)]
-
 
 class ConfigError(Exception):
     """A configuration that cannot be used; the message is one sentence for the user."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ModelSection(_Section):
-    """The model as clients see it. `sizes` are WxH in pixels; the first is the default."""
-
-    id: str
-    sizes: Annotated[tuple[str, ...], Field(min_length=1)]
-    prompt_chars_max: Count = 1000
-    steps_max: Count = 100
-    created: Annotated[int, Field(ge=0)] = 1_763_596_800  # unix seconds, for /v1/models
-
-    @field_validator("id")
-    @classmethod
-    def _id_is_a_name(cls, value: str) -> str:
-        return _checked_name(value)
-
-    @field_validator("sizes")
-    @classmethod
-    def _sizes_fit_the_autoencoder(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for size in value:
-            match = _SIZE.fullmatch(size)
-            if match is None:
-                raise ValueError(f"{size!r} is not a size; write WIDTHxHEIGHT, such as 64x64")
-            if any(int(side) % 8 for side in match.groups()):
-                raise ValueError(f"both sides of {size!r} must be multiples of 8")
-        return value
-
-
-class VariantSection(_Section):
-    """One loadable pipeline.
-
-    `source` is a folder (relative to this file), `embedded:NAME` for the weights that come with
-    the project, or `hub:OWNER/NAME`. `weights` picks among a folder's files, such as fp16.
-    `sampler` and `guidance_scale` left out mean what the pipeline itself says.
-    """
-
-    source: str
-    weights: str | None = None
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    sampler: Literal["ddim", "euler", "euler_ancestral", "dpmpp_2m", "lcm"] | None = None
-    guidance_scale: Annotated[float, Field(ge=0, le=50)] | None = None
-    steps_max: Count | None = None
-
-    @field_validator("source")
-    @classmethod
-    def _source_is_known(cls, value: str) -> str:
-        kind, _, name = value.rpartition(":")
-        if kind == "hub" and not _HUB_ID.fullmatch(name):
-            raise ValueError(f"{name!r} is not a hub id; write hub:OWNER/NAME")
-        return value
-
-
-class RungSection(_Section):
-    """One rung of the ladder; `replannable` is false for few-step distilled variants."""
-
-    variant: str
-    steps: Count
-    quality: Literal["low", "medium", "high", "xhigh", "max"]
-    replannable: bool = True
-
-
-class ControllerSection(_Section):
-    """How the current rung is chosen from the number of waiting jobs.
-
-    static: always `rung`. hysteresis: rung i is entered at `enter[i-1]` waiting and left at
-    `leave[i-1]`. `apply`: whether a change of rung re-plans the jobs that already run.
-    """
-
-    kind: Literal["static", "hysteresis"]
-    rung: Annotated[int, Field(ge=0)] = 0
-    enter: tuple[int, ...] = ()
-    leave: tuple[int, ...] = ()
-    min_hold_s: Annotated[float, Field(ge=0)] = 0.0
-    apply: Literal["in_flight", "at_start"] = "in_flight"
-
-    @model_validator(mode="after")
-    def _keys_belong_to_the_kind(self) -> ControllerSection:
-        if self.kind == "static" and (self.enter or self.leave or self.min_hold_s):
-            raise ValueError("a static controller takes only rung; drop enter, leave, min_hold_s")
-        if self.kind == "hysteresis" and self.rung:
-            raise ValueError("a hysteresis controller starts at rung 0; drop the key rung")
-        self.build()  # the policy checks its own thresholds
-        return self
-
-    def build(self) -> Controller:
-        """The policy that this section describes; ValueError if its thresholds make none."""
-        if self.kind == "static":
-            return Static(self.rung)
-        return Hysteresis(self.enter, self.leave, self.min_hold_s)
-
-
-class DispatcherSection(_Section):
-    """The one queue. `claim_s`: how long a granted place may stay unused before it is freed."""
-
-    max_waiting: Count = 64
-    claim_s: Annotated[float, Field(gt=0)] = 30.0
-
-
-class PoolSection(_Section):
-    """Like engines: each of `replicas` processes hosts all `variants` on one `device`.
-
-    `threads` is the number of CPU threads that one engine computes with. `device` is cpu, cuda,
-    or auto (cuda where there is one); on cuda each engine takes `gpus` of the machine's.
-    """
-
-    name: str
-    variants: Annotated[tuple[str, ...], Field(min_length=1)]
-    replicas: Count = 1
-    max_batch: Annotated[int, Field(ge=1, le=256)] = 8
-    threads: Count = 1
-    device: Literal["cpu", "cuda", "auto"] = "cpu"
-    gpus: Annotated[float, Field(gt=0)] = 1.0
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_a_name(cls, value: str) -> str:
-        return _checked_name(value)
-
-
-class ServerSection(_Section):
-    """Where the server listens, and what it takes."""
-
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)] = 8000
-    body_bytes_max: Count = 1_000_000
-    gateways: Count = 1
-
-
-class Config(_Section):
+class Config(Section):
     """The whole file."""
 
     model: ModelSection
@@ -170,6 +45,7 @@ class Config(_Section):
     ladder: Annotated[tuple[RungSection, ...], Field(min_length=1)]
     controller: ControllerSection
     dispatcher: DispatcherSection = DispatcherSection()
+    early_exit: EarlyExitSection = EarlyExitSection()
     engines: Annotated[tuple[PoolSection, ...], Field(min_length=1)]
     server: ServerSection = ServerSection()
 
@@ -177,7 +53,7 @@ class Config(_Section):
     @classmethod
     def _variants_have_names(cls, value: dict[str, VariantSection]) -> dict[str, VariantSection]:
         for name in value:
-            _checked_name(name)
+            checked_name(name)
         return value
 
     @field_validator("ladder")
@@ -213,7 +89,9 @@ class Config(_Section):
                     f"ladder: rung {rung} is replannable and another of {rung.variant!r} is not;"
                     " give all rungs of one variant the same"
                 )
+        self._check_rungs()
         self._check_pools()
+        self._check_hand_over()
         if self.controller.build().deepest > ladder.last:
             raise ValueError(
                 f"controller: it reaches rung {self.controller.build().deepest}, but the ladder"
@@ -235,6 +113,76 @@ class Config(_Section):
         for name in sorted(set(self.variants) - hosted):
             raise ValueError(f"engines: no pool hosts the variant {name!r}; add it to a pool")
 
+        for index, pool in enumerate(self.engines):
+            self._check_rows(index, pool)
+            self._check_quantised(index, pool)
+
+    def _check_rows(self, index: int, pool: PoolSection) -> None:
+        rows_each = 2 if any(self.may_be_guided(name) for name in pool.variants) else 1
+        rows = rows_each * pool.max_batch
+        if pool.row_buckets and pool.row_buckets[-1] < rows:
+            raise ValueError(
+                f"engines.{index}.row_buckets: a batch of {pool.max_batch} has up to {rows} rows,"
+                f" and the largest bucket is {pool.row_buckets[-1]}; add {rows} or lower max_batch"
+            )
+
+    def _check_quantised(self, index: int, pool: PoolSection) -> None:
+        for name in pool.variants:
+            variant = self.variants[name]
+            if variant.quantisation != "none" and pool.offload == "layers":
+                raise ValueError(
+                    f"engines.{index}.offload: layers cannot be moved once they are quantised, and"
+                    f" {name!r} is; set offload to model or none, or its quantisation to none"
+                )
+            if variant.quantisation == "float8" and variant.dtype != "bfloat16":
+                raise ValueError(
+                    f"variants.{name}.dtype: float8 is multiplied up to bfloat16; set dtype to"
+                    " bfloat16, or quantisation to int8 or int8_weights"
+                )
+            if variant.quantisation == "float8" and pool.device == "cpu":
+                raise ValueError(
+                    f"engines.{index}.device: {name!r} is quantised to float8, which needs a CUDA"
+                    " device; set device to cuda, or its quantisation to int8 or int8_weights"
+                )
+            on_cuda = pool.device == "cuda"
+            if variant.quantisation == "int8" and on_cuda and pool.compile != "inductor":
+                raise ValueError(
+                    f"engines.{index}.compile: {name!r} is quantised to int8, which on a CUDA"
+                    " device needs compile inductor; set that, or use int8_weights"
+                )
+
+    def _check_rungs(self) -> None:
+        for rung in self.build_ladder().rungs:
+            if rung.replannable and self.variants[rung.variant].sampler == "lcm":
+                raise ValueError(
+                    f"ladder: rung {rung} runs the sampler lcm, whose schedule is fixed; set its"
+                    " replannable to false, or give the variant another sampler"
+                )
+            if rung.guidance_share < 1 and not self.is_guided(rung.variant):
+                raise ValueError(
+                    f"ladder: rung {rung} cuts guidance that {rung.variant!r} does not have; drop"
+                    " its guidance_share, or give the variant a guidance_scale above 1"
+                )
+
+    def _check_hand_over(self) -> None:
+        if self.controller.apply != "hand_over":
+            return
+        if not any(len(self.takers(pool)) > 1 for pool in self.engines):
+            raise ValueError(
+                "controller.apply: hand_over needs an engine with two variants whose rungs are"
+                " replannable, and there is none; put them into one pool, or apply in_flight"
+            )
+
+    def takers(self, pool: PoolSection) -> list[str]:
+        """The variants of a pool that hand over to each other under `apply: hand_over`."""
+        return [name for name in pool.variants if not self.has_fixed_schedule(name)]
+
+    def exit_rules(self, pool: PoolSection) -> ExitRules:
+        """What a lower rung does to the jobs that run in an engine of this pool."""
+        controller = self.controller
+        rules = ExitRules.applied(controller.apply, controller.finish_from, self.build_ladder())
+        return rules.within(frozenset(pool.variants))
+
     def build_ladder(self) -> Ladder:
         """The ladder as the policies know it."""
         return _ladder_of(self.ladder)
@@ -248,6 +196,15 @@ class Config(_Section):
         """Whether a variant was distilled for few steps: none of its rungs can be re-planned."""
         return not any(rung.replannable for rung in self.ladder if rung.variant == variant)
 
+    def is_guided(self, variant: str) -> bool:
+        """Whether a variant is guided unless a client says otherwise."""
+        scale = self.variants[variant].guidance_scale
+        return not self.has_fixed_schedule(variant) if scale is None else scale > 1
+
+    def may_be_guided(self, variant: str) -> bool:
+        """Whether a client may ask a variant for guidance: distilled ones may be without."""
+        return not self.has_fixed_schedule(variant) or self.is_guided(variant)
+
     def model_ids(self) -> dict[str, str | None]:
         """Public model ids and the variant that each pins; the family's own id pins none."""
         pinned = {f"{self.model.id}/{name}": name for name in self.variants}
@@ -255,13 +212,9 @@ class Config(_Section):
 
 
 def _ladder_of(rungs: tuple[RungSection, ...]) -> Ladder:
-    return Ladder(tuple(Rung(r.variant, r.steps, r.quality, r.replannable) for r in rungs))
-
-
-def _checked_name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError(f"{value!r} is no name; use letters, digits, dots, dashes, underscores")
-    return value
+    return Ladder(
+        tuple(Rung(r.variant, r.steps, r.quality, r.replannable, r.guidance_share) for r in rungs)
+    )
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

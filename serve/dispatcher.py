@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+from dataclasses import asdict
 from typing import Any
 
+from pipelines.convergence import ConvergenceReport
 from policies.dispatcher import Dispatcher
 from policies.nouns import Job
 from serve.config import Config
@@ -31,7 +34,7 @@ class DispatcherServer:
                 config.build_ladder(),
                 controller.build(),
                 config.dispatcher.max_waiting,
-                controller.apply == "in_flight",
+                controller.apply != "at_start",
             ),
             hold_s=controller.min_hold_s,
             claim_s=config.dispatcher.claim_s,
@@ -80,11 +83,19 @@ class DispatcherServer:
                 "rung": views[note.engine_id].announced_rung,
                 "steps": note.steps_total,
                 "pictures": note.pictures_total,
+                "batch_limit": note.batch_limit,
+                "convergence": _told(note.convergence),
             }
             for note in self._driver.engine_notes()
         ]
         rungs = [
-            {"variant": r.variant, "steps": r.steps, "quality": r.quality} for r in ladder.rungs
+            {
+                "variant": rung.variant,
+                "steps": rung.steps,
+                "quality": rung.quality,
+                "guidance_share": rung.guidance_share,
+            }
+            for rung in ladder.rungs
         ]
         names = ("admitted", "finished", "cancelled", "failed", "expired", "rejected", "requeued")
         return {
@@ -110,3 +121,11 @@ class DispatcherServer:
     async def check_health(self) -> None:
         """Serve calls this; it shows that the event loop answers."""
         await asyncio.sleep(0)
+
+
+def _told(report: ConvergenceReport | None) -> dict[str, float | None] | None:
+    """A tuner's report as JSON values; what it cannot know yet is null."""
+    if report is None:
+        return None
+    values = asdict(report)
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}

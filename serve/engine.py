@@ -48,7 +48,8 @@ class EngineServer:
         self._device = resolve_device(pool.device)
         self._engine_id: str = ray_serve.get_replica_context().replica_id.unique_id
         engine = ready_engine(config, pool, self._device)
-        self._host = EngineHost(engine, config.build_ladder(), self._job_ended)
+        ladder = config.build_ladder()
+        self._host = EngineHost(engine, ladder, self._job_ended, overlap=pool.overlap)
         self._ended: list[Ended] = []
         self._news = asyncio.Event()
         self._seq = 0
@@ -98,6 +99,8 @@ class EngineServer:
             ended=ended,
             steps_total=self._host.steps_total,
             pictures_total=self._host.pictures_total,
+            batch_limit=self._host.batch_limit,
+            convergence=self._host.convergence,
         )
 
     async def _keep_listening(self) -> None:

@@ -1,4 +1,4 @@
-"""Runs a `StepEngine` in a thread of its own beside an event loop."""
+"""Runs a `StepEngine` beside an event loop, in one thread or two of its own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from pipelines.convergence import Audit
+from pipelines.desk import Part
 from pipelines.engine import StepEngine
 from pipelines.images import encode_image
 from pipelines.jobs import (
@@ -48,7 +50,7 @@ MARK_TOKENS = 2  # the start and end marks around every prompt
 class PromptMeter:
     """Counts a prompt's tokens on the event loop.
 
-    It has tokenizers of its own, because those of the variant belong to the stepping thread.
+    It has tokenizers of its own, because those of the variant belong to the engine's threads.
     """
 
     def __init__(self, variant: Variant) -> None:
@@ -94,47 +96,67 @@ class _Hosted:
 class EngineHost:
     """Takes orders on the event loop and has them run in the stepping thread.
 
-    The thread sleeps while there is no work. `on_ended` is called on the loop when a job leaves
-    the engine, before its picture is encoded, so that its place is free as early as can be.
-    The engine's clock must give unix seconds.
+    With `overlap` a second thread reads texts and decodes pictures beside the batch. The threads
+    sleep while there is no work. `on_ended` is called on the loop when a job leaves the engine,
+    before its picture is encoded, so that its place is free as early as can be. The engine's clock
+    must give unix seconds.
     """
 
     def __init__(
-        self, engine: StepEngine, ladder: Ladder, on_ended: Callable[[Ended], None]
+        self,
+        engine: StepEngine,
+        ladder: Ladder,
+        on_ended: Callable[[Ended], None],
+        *,
+        overlap: bool = False,
     ) -> None:
         self._engine = engine
         self._ladder = ladder
         self._on_ended = on_ended
+        self._overlap = overlap
         self._meters = {name: PromptMeter(v) for name, v in engine.variants.items()}
         self._jobs: dict[str, _Hosted] = {}
         self._keys = itertools.count()
         self._encoders = ThreadPoolExecutor(1, thread_name_prefix="encode")
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._stopping = False
         self._fault: Exception | None = None
+        self._latest_audit: Audit | None = None
         self.steps_total = 0
         self.pictures_total = 0
+        self.convergence = None if engine.tuner is None else engine.tuner.report()
 
     def start(self) -> None:
         """Start stepping; called on the event loop that the host will serve."""
         loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(
-            target=self._step_until_stopped, args=(loop,), name="steps", daemon=True
-        )
-        self._thread.start()
+        engine = self._engine
+        parts: list[tuple[Part, Callable[[], list[EngineEvent]]]] = [("all", engine.step)]
+        if self._overlap:
+            parts = [("denoise", engine.denoise), ("beside", self._work_beside)]
+        for part, work in parts:
+            thread = threading.Thread(
+                target=self._work_until_stopped, args=(loop, part, work), name=part, daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
 
     def stop(self) -> None:
-        """End the thread after the step that it is in."""
+        """End the threads after what they are at."""
         self._stopping = True
         self._engine.wake()
-        if self._thread is not None:
-            self._thread.join()
+        for thread in self._threads:
+            thread.join()
         self._encoders.shutdown()
 
     def check(self) -> None:
-        """RuntimeError if the stepping thread has died."""
+        """RuntimeError if a thread of the engine has died."""
         if self._fault is not None:
             raise RuntimeError("the step loop failed") from self._fault
+
+    @property
+    def batch_limit(self) -> int:
+        """The most jobs that the engine runs in one call."""
+        return self._engine.batch_limit
 
     def announce(self, rung: int) -> None:
         """Make `rung` the current one from the next step boundary on."""
@@ -189,8 +211,10 @@ class EngineHost:
             height=order.height,
             negative_prompt=order.negative_prompt,
             guidance_scale=order.guidance_scale,
+            guidance_rescale=order.guidance_rescale,
             floor=order.floor,
             fixed=order.fixed,
+            converge=order.converge,
             partials=order.partials,
         )
         try:
@@ -203,22 +227,44 @@ class EngineHost:
         del self._jobs[key]
         self._on_ended(ended)
 
-    # -- the stepping thread --------------------------------------------------------------------
+    # -- the engine's threads -------------------------------------------------------------------
 
-    def _step_until_stopped(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _work_until_stopped(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        part: Part,
+        work: Callable[[], list[EngineEvent]],
+    ) -> None:
         try:
             while not self._stopping:
-                if not self._engine.wait_for_work():
+                if not self._engine.wait_for_work(part=part):
                     continue
-                events = self._engine.step()
-                self.steps_total += 1
+                events = work()
+                if part != "beside":
+                    self.steps_total += 1
+                    self._look_at_audits()
                 told = [event for event in events if not isinstance(event, StepDone)]
                 if told:
                     loop.call_soon_threadsafe(self._deliver, told)
         except Exception as error:
             # Whatever it was, no job here can go on: they run again in another engine.
             logger.exception("the step loop failed; this engine gives up its jobs")
+            self._stopping = True
+            self._engine.wake()
             loop.call_soon_threadsafe(self._break, error)
+
+    def _work_beside(self) -> list[EngineEvent]:
+        return [*self._engine.prepare(), *self._engine.finish()]
+
+    def _look_at_audits(self) -> None:
+        """Take the tuner's report after every audit, here because its audits come in here."""
+        tuner = self._engine.tuner
+        if tuner is None:
+            return
+        latest = tuner.audits[-1] if tuner.audits else None
+        if latest is not self._latest_audit:
+            self._latest_audit = latest
+            self.convergence = tuner.report()
 
     # -- back on the event loop -----------------------------------------------------------------
 
@@ -260,14 +306,16 @@ class EngineHost:
         delivered = service
         if facts.rung_delivered != facts.rung_admitted:
             rung = self._ladder[facts.rung_delivered]
-            delivered = Service(rung.variant, rung.steps, facts.rung_delivered)
+            delivered = Service(rung.variant, rung.steps, facts.rung_delivered, rung.guidance_share)
         return Facts(
             variant=facts.variant,
             sampler=facts.sampler,
             guidance_scale=facts.guidance_scale,
+            guidance_rescale=facts.guidance_rescale,
             seed=facts.seed,
             steps_planned=facts.steps_planned,
             steps_run=facts.steps_run,
+            guided_steps=facts.guided_steps,
             early_exit=facts.early_exit,
             quality_admitted=self._ladder.quality_of(service),
             quality_delivered=self._ladder.quality_of(delivered),

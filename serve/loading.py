@@ -5,15 +5,19 @@ The only module beside `serve.host` that imports torch; the deployment imports i
 
 from __future__ import annotations
 
+import math
 import time
 
 import torch
 
+from pipelines.convergence import ConvergenceSettings
 from pipelines.engine import StepEngine
+from pipelines.execution import Execution
 from pipelines.jobs import PictureFailed, PictureRequest
 from pipelines.loading import Variant, load_variant
 from policies.nouns import Ladder, Service
-from serve.config import Config, PoolSection
+from serve.config import Config
+from serve.sections import PoolSection
 
 WARM_STEPS = 2
 
@@ -25,11 +29,15 @@ def ready_engine(config: Config, pool: PoolSection, device: str) -> StepEngine:
         load_variants(config, pool, device),
         ladder,
         pool.max_batch,
-        in_flight=config.controller.apply == "in_flight",
-        max_pixels=max(_pixels(size) for size in config.model.sizes),
+        config.exit_rules(pool),
+        convergence=_convergence(config),
+        max_pixels=max(math.prod(_sides(size)) for size in config.model.sizes),
         threads=pool.threads,
         clock=time.time,
     )
+    if pool.compile != "none":
+        for size in config.model.sizes:
+            engine.warm_up(*_sides(size))
     warm_up(engine, ladder, config.model.sizes[0])
     return engine
 
@@ -43,6 +51,7 @@ def resolve_device(wanted: str) -> str:
 
 def load_variants(config: Config, pool: PoolSection, device: str) -> dict[str, Variant]:
     """The variants of a pool, loaded; pipelines.loading.LoadError says what is wrong."""
+    execution = Execution(pool.compile, pool.channels_last, pool.row_buckets)
     loaded = {}
     for name in pool.variants:
         section = config.variants[name]
@@ -55,6 +64,10 @@ def load_variants(config: Config, pool: PoolSection, device: str) -> dict[str, V
             guidance_scale=section.guidance_scale,
             fixed_schedule=config.has_fixed_schedule(name) or None,
             weights=section.weights,
+            allow_pickled_weights=section.pickled_weights,
+            execution=execution,
+            offload=pool.offload,
+            quantisation=section.quantisation,
         )
     return loaded
 
@@ -64,7 +77,7 @@ def warm_up(engine: StepEngine, ladder: Ladder, size: str) -> None:
 
     RuntimeError if a variant cannot make a picture.
     """
-    width, height = (int(side) for side in size.split("x"))
+    width, height = _sides(size)
     for name in engine.variants:
         index = next(i for i, rung in enumerate(ladder.rungs) if rung.variant == name)
         rung = ladder[index]
@@ -86,6 +99,13 @@ def warm_up(engine: StepEngine, ladder: Ladder, size: str) -> None:
                 raise RuntimeError(f"{event.job_id} failed: {event.message}")
 
 
-def _pixels(size: str) -> int:
+def _convergence(config: Config) -> ConvergenceSettings | None:
+    section = config.early_exit.convergence
+    if section is None:
+        return None
+    return ConvergenceSettings(section.loss_budget, section.audited_share)
+
+
+def _sides(size: str) -> tuple[int, int]:
     width, height = size.split("x")
-    return int(width) * int(height)
+    return int(width), int(height)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipelines.convergence import ConvergenceReport
+from pipelines.jobs import EarlyExit
 from policies.nouns import Service
 
 OUTCOME_FINISHED = "finished"
@@ -15,7 +17,8 @@ OUTCOME_CANCELLED = "cancelled"
 class Order:
     """What an engine must know to make one picture.
 
-    `guidance_scale` None means the variant's own. `partials` is the number of pictures on the way
+    `guidance_scale` None means the variant's own. `guidance_rescale` is 0 to 1. `converge` lets it
+    end once it no longer changes. `partials` is the number of pictures on the way
     (0 to 3). `output_compression` is 0 to 100, for jpeg and webp.
     """
 
@@ -26,8 +29,10 @@ class Order:
     width: int
     height: int
     guidance_scale: float | None
+    guidance_rescale: float
     floor: int
     fixed: bool
+    converge: bool
     partials: int
     output_format: str
     output_compression: int
@@ -77,15 +82,20 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What became of one job in its engine; times are unix seconds."""
+    """What became of one job in its engine; times are unix seconds.
+
+    `variant` ran the last step. `guided_steps` of the `steps_run` ran with guidance.
+    """
 
     variant: str
     sampler: str
     guidance_scale: float
+    guidance_rescale: float
     seed: int
     steps_planned: int
     steps_run: int
-    early_exit: str
+    guided_steps: int
+    early_exit: EarlyExit
     quality_admitted: str
     quality_delivered: str
     started_unix_s: float
@@ -129,7 +139,9 @@ class EngineNote:
 
     `seq` rises with every note of one engine, so that a note overtaken on its way is recognised.
     `running` holds every job that is in the engine now, `ended` those that left since the note
-    before. `steps_total` and `pictures_total` count since the engine's start.
+    before. `steps_total` and `pictures_total` count since the engine's start. `batch_limit` is the
+    most jobs that it still runs in one call, fewer than `places` once memory ran out.
+    `convergence` is what its tuner knows, if the configuration has a convergence exit.
     """
 
     engine_id: str
@@ -143,3 +155,5 @@ class EngineNote:
     ended: tuple[Ended, ...]
     steps_total: int
     pictures_total: int
+    batch_limit: int
+    convergence: ConvergenceReport | None = None

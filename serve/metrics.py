@@ -43,6 +43,21 @@ class _QueueCollector(Collector):
         running = GaugeMetricFamily("sluice_engine_running", "Jobs in an engine.", labels=labels)
         steps = CounterMetricFamily("sluice_engine_steps", "Batched steps run.", labels=labels)
         pictures = CounterMetricFamily("sluice_engine_pictures", "Pictures made.", labels=labels)
+        limit = GaugeMetricFamily(
+            "sluice_engine_batch_limit",
+            "Most jobs in one call of the model; it falls when memory runs out.",
+            labels=labels,
+        )
+        threshold = GaugeMetricFamily(
+            "sluice_convergence_threshold",
+            "Relative change of the picture below which a job may end; 0 lets nobody.",
+            labels=labels,
+        )
+        audits = GaugeMetricFamily(
+            "sluice_convergence_audits",
+            "Audited jobs that the threshold rests on.",
+            labels=labels,
+        )
         running_by_id = {v.engine_id: len(v.running) for v in self._driver.dispatcher.engines()}
         for note in self._driver.engine_notes():
             values = [note.pool, note.engine_id]
@@ -50,7 +65,11 @@ class _QueueCollector(Collector):
             running.add_metric(values, running_by_id.get(note.engine_id, 0))
             steps.add_metric(values, note.steps_total)
             pictures.add_metric(values, note.pictures_total)
-        yield from (places, running, steps, pictures)
+            limit.add_metric(values, note.batch_limit)
+            if note.convergence is not None:
+                threshold.add_metric(values, note.convergence.threshold)
+                audits.add_metric(values, note.convergence.audits)
+        yield from (places, running, steps, pictures, limit, threshold, audits)
 
 
 class Telemetry:

@@ -46,6 +46,7 @@ def commissions(
     _check_prompts(request, config)
     floor = _floor(request, ladder, variant)
     _check_steps(request, config, variant or ladder.best.variant)
+    _check_converge(request, config)
     seed = new_seed() if request.seed is None else request.seed
     deadline_s = None if request.deadline_s is None else received_unix_s + request.deadline_s
     made = []
@@ -68,8 +69,10 @@ def commissions(
             width=width,
             height=height,
             guidance_scale=request.guidance_scale,
+            guidance_rescale=request.guidance_rescale,
             floor=floor,
             fixed=job.fixed,
+            converge=request.converge,
             partials=request.partial_images,
             output_format=request.output_format,
             output_compression=request.output_compression,
@@ -123,6 +126,12 @@ def _check_steps(request: GenerationRequest, config: Config, variant: str) -> No
     if request.steps is not None and request.steps > most:
         message = f"Invalid value for 'steps': variant {variant!r} takes at most {most}."
         raise _invalid(message, "steps")
+
+
+def _check_converge(request: GenerationRequest, config: Config) -> None:
+    if request.converge and config.early_exit.convergence is None:
+        message = "This server has no convergence exit; ask without 'converge'."
+        raise _invalid(message, "converge")
 
 
 def _invalid(message: str, param: str) -> ApiError:

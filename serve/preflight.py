@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import socket
+from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 
 from serve.config import Config, ConfigError
+from serve.model_files import INDEX, ModelFacts, differing, read_facts, read_json
 
 WEIGHED_PARTS = ("unet", "vae", "text_encoder")
 """The parts of a pipeline folder that hold weights."""
@@ -34,47 +38,85 @@ def _port_sentence(host: str, port: int, error: OSError) -> str:
 
 
 def check_weights(config: Config) -> None:
-    """ConfigError if a variant's weights are not there (or, for a hub id, not to be had)."""
+    """ConfigError if the weights of a variant in a local folder are not there."""
     for name, variant in config.variants.items():
-        if variant.source.startswith("hub:"):
-            _check_hub(name, variant.source.removeprefix("hub:"))
-        else:
-            _check_folder(name, Path(variant.source))
+        if not variant.source.startswith("hub:"):
+            _check_folder(config, name, Path(variant.source))
 
 
-def _check_folder(name: str, folder: Path) -> None:
+def _check_folder(config: Config, name: str, folder: Path) -> None:
     key = f"variants.{name}.source"
     if not folder.is_dir():
         raise ConfigError(
             f"{key}: there is no folder {folder}; train or copy the weights to it, or name another"
         )
-    if not (folder / "model_index.json").is_file():
-        raise ConfigError(
-            f"{key}: {folder} has no model_index.json; name the folder of a whole diffusers"
-            " pipeline"
-        )
-    for part in WEIGHED_PARTS:
-        if not any((folder / part).glob("*.safetensors")):
+    second = ("text_encoder_2",) if "text_encoder_2" in read_json(config, name, INDEX) else ()
+    pickled = config.variants[name].pickled_weights
+    for part in WEIGHED_PARTS + second:
+        if any((folder / part).glob("*.safetensors")):
+            continue
+        if not any((folder / part).glob("*.bin")):
             raise ConfigError(
                 f"{key}: {folder / part} holds no .safetensors weights; put them there or name"
                 " another folder"
             )
+        if not pickled:
+            raise ConfigError(
+                f"{key}: {folder / part} holds pickled weights, which can run code when they are"
+                " read; convert them to .safetensors, or set pickled_weights to true if you trust"
+                " where they come from"
+            )
 
 
-def _check_hub(name: str, hub_id: str) -> None:
-    # Only here, since most configurations name folders and this takes a while to import.
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+def check_models(config: Config) -> None:
+    """ConfigError if a variant's model cannot do what the configuration wants of it."""
+    facts = {name: read_facts(config, name) for name in config.variants}
+    for name, model in facts.items():
+        _check_steps(config, name, model)
+        for size in config.model.sizes:
+            if any(int(side) % model.size_multiple for side in size.split("x")):
+                raise ConfigError(
+                    f"model.sizes: {size} cannot be made by variant {name!r}; both sides must be"
+                    f" multiples of {model.size_multiple}"
+                )
+    if config.controller.apply == "hand_over":
+        for pool in config.engines:
+            _check_hand_over(config.takers(pool), facts)
 
-    try:
-        hf_hub_download(hub_id, "model_index.json")
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = type(error).__name__
+
+def _check_steps(config: Config, name: str, model: ModelFacts) -> None:
+    for rung in config.ladder:
+        if rung.variant == name and rung.steps > model.steps_max:
+            raise ConfigError(
+                f"ladder: the rung of {name!r} with {rung.steps} steps is longer than the"
+                f" {model.steps_max} noise levels that the model was trained on; lower it"
+            )
+    if config.steps_max(name) > model.steps_max:
         raise ConfigError(
-            f"variants.{name}.source: the model {hub_id} can be had neither from the local cache"
-            f" nor from the model hub ({reason}); check the id and the connection, or name a"
-            " local folder"
-        ) from None
+            f"variants.{name}.steps_max: clients may ask for {config.steps_max(name)} steps, and"
+            f" the model was trained on {model.steps_max} noise levels; set it to that or less"
+        )
+
+
+def _check_hand_over(names: list[str], facts: Mapping[str, ModelFacts]) -> None:
+    for one, other in combinations(names, 2):
+        key = differing(facts[one], facts[other])
+        if key is not None:
+            raise ConfigError(
+                f"controller.apply: hand_over wants variants of one engine to share latents and"
+                f" noise levels, and {one!r} and {other!r} differ in {key}; put them into engines"
+                " of their own, or apply in_flight"
+            )
+
+
+def check_packages(config: Config) -> None:
+    """ConfigError if something is asked for that is not installed."""
+    for name, variant in config.variants.items():
+        if variant.quantisation != "none" and importlib.util.find_spec("torchao") is None:
+            raise ConfigError(
+                f"variants.{name}.quantisation: {variant.quantisation} needs the package torchao;"
+                " install it, or set quantisation to none"
+            )
 
 
 def check_threads(config: Config) -> None:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from pipelines.jobs import EarlyExit
+
 QualityIn = Literal["low", "medium", "high", "xhigh", "max", "auto", "standard", "hd"]
 OutputFormat = Literal["png", "jpeg", "webp"]
 
@@ -23,6 +25,8 @@ _NULL_MEANS_DEFAULT = (
     "stream",
     "partial_images",
     "background",
+    "guidance_rescale",
+    "converge",
 )
 
 
@@ -32,6 +36,7 @@ class GenerationRequest(BaseModel):
     Unknown keys are refused, so that a misspelt wish is not silently ignored. `null` means the
     default, as in the official API. `background`, `moderation`, `style`, `user` and
     `safety_identifier` are taken so that existing clients work; they change nothing here.
+    `converge` lets a picture end before its last step once it no longer changes.
     Limits that depend on the configuration are checked by `serve.orders`.
     """
 
@@ -55,6 +60,8 @@ class GenerationRequest(BaseModel):
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
     guidance_scale: Annotated[float, Field(ge=0, le=50)] | None = None
+    guidance_rescale: Annotated[float, Field(ge=0, le=1)] = 0.0
+    converge: bool = False
     negative_prompt: str | None = None
     deadline_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
 
@@ -109,16 +116,23 @@ class GenerationRequest(BaseModel):
 
 
 class ServingFacts(BaseModel):
-    """What one picture was promised and what it got. Waits are in milliseconds."""
+    """What one picture was promised and what it got. Waits are in milliseconds.
+
+    `guided_steps` of the `steps_run` ran with guidance. `early_exit` says why `steps_run` differs
+    from `steps_planned`, or `variant` from the one that began: "replan", "finish" or "hand_over" for
+    the load's sake, "converged" because the picture no longer changed, "none" where nothing did.
+    """
 
     job_id: str
     variant: str
     sampler: str
     guidance_scale: float
+    guidance_rescale: float
     seed: int
     steps_planned: int
     steps_run: int
-    early_exit: str
+    guided_steps: int
+    early_exit: EarlyExit
     quality_admitted: str
     quality_delivered: str
     queue_ms: float

@@ -10,6 +10,7 @@ from policies.controllers import Hysteresis, Static
 from serve.config import CONFIGS, DEFAULT_CONFIG, Config, ConfigError, load_config, parse_config
 
 HERE = Path("/somewhere/serve.yaml")
+BUDGET = "early_exit.convergence.loss_budget"
 
 
 def content() -> dict[str, Any]:
@@ -66,6 +67,9 @@ def test_default_saves_itself_and_static_does_not() -> None:
         ("variants.full.source", "hub:nobody", "variants.full.source", "hub:OWNER/NAME"),
         ("variants.full.dtype", "int8", "variants.full.dtype", "correct it"),
         ("variants.full.sampler", "best", "variants.full.sampler", "correct it"),
+        ("variants.full.sampler", "lcm", "ladder", "replannable to false"),
+        ("variants.full.quantisation", "int4", "variants.full.quantisation", "correct it"),
+        ("variants.full.quantisation", "float8", "variants.full.dtype", "bfloat16"),
         ("variants.spare", {"source": "x"}, "variants", "add a rung"),
         ("ladder.0.variant", "huge", "ladder", "change the rung"),
         ("ladder.0.steps", 0, "ladder.0.steps", "correct it"),
@@ -73,15 +77,25 @@ def test_default_saves_itself_and_static_does_not() -> None:
         ("ladder.0.quality", "low", "ladder", "order the ladder"),
         ("ladder.4.steps", 5, "ladder", "raise steps_max"),
         ("ladder.1.replannable", False, "ladder", "the same"),
+        ("ladder.1.guidance_share", 1.2, "ladder.1.guidance_share", "correct it"),
+        ("ladder.4.guidance_share", 0.5, "ladder", "drop its guidance_share"),
         ("controller.enter", [2, 4], "controller", "one of each"),
         ("controller.enter", [2, 4, 8, 16, 32], "controller", "one of each"),
         ("controller.rung", 1, "controller", "drop the key rung"),
         ("controller.kind", "static", "controller", "drop enter"),
         ("controller.kind", "clever", "controller.kind", "correct it"),
+        ("controller.apply", "soon", "controller.apply", "correct it"),
+        ("controller.finish_from", 0.5, "controller", "finish_now"),
+        ("early_exit", {"convergence": {"loss_budget": 0}}, BUDGET, "correct it"),
+        ("early_exit", {"convergence": {"loss_budget": -1.0}}, BUDGET, "correct it"),
+        ("early_exit", {"convergence": {}}, BUDGET, "add it"),
         ("dispatcher.max_waiting", 0, "dispatcher.max_waiting", "correct it"),
         ("engines.0.variants", ["full", "small"], "engines", "add it to a pool"),
         ("engines.0.variants", ["full", "small", "turbo", "x"], "engines", "add it there"),
         ("engines.0.device", "tpu", "engines.0.device", "correct it"),
+        ("engines.0.compile", "cuda_graphs", "engines.0", "set device to cuda"),
+        ("engines.0.row_buckets", [2, 2, 8], "engines.0.row_buckets", "sort them"),
+        ("engines.0.row_buckets", [1, 2, 4], "engines.0.row_buckets", "add 8"),
         ("server.port", 70_000, "server.port", "correct it"),
     ],
 )
@@ -92,6 +106,71 @@ def test_a_wrong_key_is_named_with_advice_in_one_line(
     assert told.startswith(f"{HERE}: {named}")
     assert advice in told
     assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    ("pool", "variant", "told"),
+    [
+        ({"compile": "inductor", "offload": "model"}, {}, "set one of the two to none"),
+        ({"overlap": True, "offload": "model"}, {}, "set overlap to false"),
+        ({"offload": "layers"}, {"quantisation": "int8"}, "set offload to model or none"),
+        (
+            {"device": "cpu"},
+            {"quantisation": "float8", "dtype": "bfloat16"},
+            r"engines\.0\.device: 'full' .* set device to cuda",
+        ),
+        ({"device": "cuda"}, {"quantisation": "int8"}, r"engines\.0\.compile: .* int8_weights"),
+    ],
+)
+def test_what_excludes_each_other_in_an_engine_is_refused(
+    pool: dict[str, Any], variant: dict[str, Any], told: str
+) -> None:
+    whole = content()
+    whole["engines"][0] |= pool
+    whole["variants"]["full"] |= variant
+    with pytest.raises(ConfigError, match=told):
+        parse_config(whole, HERE)
+
+
+def test_guidance_is_cut_only_where_there_is_some() -> None:
+    whole = changed("ladder.1.guidance_share", 0.5)
+    assert parse_config(whole, HERE).build_ladder()[1].guidance_share == 0.5
+    whole["variants"]["full"]["guidance_scale"] = 1.0
+    with pytest.raises(ConfigError, match="give the variant a guidance_scale above 1"):
+        parse_config(whole, HERE)
+
+
+def test_a_distilled_variant_without_guidance_takes_one_row_a_picture() -> None:
+    whole = content()
+    whole["ladder"] = whole["ladder"][-1:]
+    whole["controller"] = {"kind": "static"}
+    whole["variants"] = {"turbo": whole["variants"]["turbo"]}
+    whole["engines"][0] |= {"variants": ["turbo"], "row_buckets": [4]}
+    assert not parse_config(whole, HERE).may_be_guided("turbo")
+    whole["variants"]["turbo"]["guidance_scale"] = 2.0
+    with pytest.raises(ConfigError, match="add 8"):
+        parse_config(whole, HERE)
+
+
+def test_each_engine_hands_over_among_its_own_variants() -> None:
+    whole = changed("controller.apply", "hand_over")
+    (pool,) = parse_config(whole, HERE).engines
+    rules = parse_config(whole, HERE).exit_rules(pool)
+    assert rules.on_lower == "hand_over"
+    assert rules.hands_over == {"full": frozenset({"small"}), "small": frozenset({"full"})}
+    whole["engines"] = [
+        {"name": name, "variants": [name], "max_batch": 2} for name in whole["variants"]
+    ]
+    with pytest.raises(ConfigError, match="put them into one pool"):
+        parse_config(whole, HERE)
+
+
+def test_finish_now_takes_the_share_to_finish_from() -> None:
+    whole = changed("controller.apply", "finish_now")
+    whole["controller"]["finish_from"] = 0.8
+    config = parse_config(whole, HERE)
+    rules = config.exit_rules(config.engines[0])
+    assert (rules.on_lower, rules.finish_from) == ("finish", 0.8)
 
 
 def test_thresholds_beyond_the_ladder_are_refused() -> None:

@@ -61,7 +61,7 @@ def note(
     engine_id: str = "e",
     places: int = 1,
 ) -> EngineNote:
-    return EngineNote(engine_id, "main", seq, 1, places, ("full",), "cpu", running, ended, 0, 0)
+    return EngineNote(engine_id, "main", seq, 1, places, ("full",), "cpu", running, ended, 0, 0, 1)
 
 
 async def settle() -> None:

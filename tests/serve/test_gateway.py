@@ -53,6 +53,7 @@ def test_a_picture_is_answered_as_the_official_api_does() -> None:
     (image,) = answer["data"]
     assert base64.b64decode(image["b64_json"]) == b"picture"
     assert image["serving"]["early_exit"] == "replan"
+    assert (image["serving"]["steps_run"], image["serving"]["guided_steps"]) == (18, 12)
     assert (answer["quality"], answer["size"], answer["output_format"]) == (
         "medium",
         "64x64",

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from pipelines.engine import StepEngine
+from pipelines.convergence import ConvergenceSettings
+from pipelines.engine import REPLAN, StepEngine
 from pipelines.loading import Variant, load_variant
+from policies.exits import ExitRules
 from policies.nouns import Ladder, Rung, Service
-from serve.config import load_config
 from serve.host import EngineHost
-from serve.loading import ready_engine
 from serve.messages import Accepted, Done, Ended, EngineWord, Failed, NotHere, Order, Partial
 
 LADDER = Ladder((Rung("full", 12, "high"), Rung("full", 6, "medium")))
@@ -37,8 +37,10 @@ def order(job_id: str = "a", **changes: Any) -> Order:
         "width": 16,
         "height": 16,
         "guidance_scale": None,
+        "guidance_rescale": 0.0,
         "floor": 1,
         "fixed": False,
+        "converge": False,
         "partials": 0,
         "output_format": "png",
         "output_compression": 100,
@@ -46,15 +48,38 @@ def order(job_id: str = "a", **changes: Any) -> Order:
     return Order(**(values | changes))
 
 
+def give_up() -> None:
+    raise RuntimeError("the accelerator is gone")
+
+
 def hosted(
-    variant: Variant, body: Callable[[EngineHost, StepEngine], Coroutine[Any, Any, None]]
+    variant: Variant,
+    body: Callable[[EngineHost, StepEngine], Coroutine[Any, Any, None]],
+    *,
+    overlap: bool = False,
+    rules: ExitRules = REPLAN,
+    convergence: ConvergenceSettings | None = None,
+    broken: str | None = None,
 ) -> list[Ended]:
-    """Run a test body with a started host; what left the engine, in order."""
+    """Run a test body with a started host; what left the engine, in order.
+
+    `broken` names a method of the engine that raises.
+    """
     ended: list[Ended] = []
 
     async def run() -> None:
-        engine = StepEngine({"full": variant}, LADDER, 2, threads=1, clock=time.time)
-        host = EngineHost(engine, LADDER, ended.append)
+        engine = StepEngine(
+            {"full": variant},
+            LADDER,
+            2,
+            rules,
+            convergence=convergence,
+            threads=1,
+            clock=time.time,
+        )
+        if broken is not None:
+            setattr(engine, broken, give_up)
+        host = EngineHost(engine, LADDER, ended.append, overlap=overlap)
         host.start()
         try:
             await body(host, engine)
@@ -70,7 +95,10 @@ async def words(host: EngineHost, job: Order, service: Service = FULL) -> list[E
         return [word async for word in told]
 
 
-def test_an_order_becomes_a_picture_with_partials_and_facts(variant: Variant) -> None:
+@pytest.mark.parametrize("overlap", [False, True])
+def test_an_order_becomes_a_picture_with_partials_and_facts(
+    variant: Variant, overlap: bool
+) -> None:
     async def body(host: EngineHost, engine: StepEngine) -> None:
         accepted, *partials, done = await words(host, order(partials=2))
         assert isinstance(accepted, Accepted)
@@ -81,13 +109,17 @@ def test_an_order_becomes_a_picture_with_partials_and_facts(variant: Variant) ->
         assert (done.facts.quality_admitted, done.facts.quality_delivered) == ("high", "high")
         assert abs(done.facts.ended_unix_s - time.time()) < 60
         assert (host.pictures_total, host.running()) == (1, ())
+        assert (done.facts.steps_run, done.facts.guided_steps) == (12, 12)
+        assert host.batch_limit == 2
+        assert host.convergence is None
 
-    (ended,) = hosted(variant, body)
+    (ended,) = hosted(variant, body, overlap=overlap)
     assert (ended.job_id, ended.outcome) == ("a", "finished")
     assert ended.facts is not None
 
 
-def test_closing_the_words_cancels_the_job(variant: Variant) -> None:
+@pytest.mark.parametrize("overlap", [False, True])
+def test_closing_the_words_cancels_the_job(variant: Variant, overlap: bool) -> None:
     async def body(host: EngineHost, engine: StepEngine) -> None:
         async with aclosing(host.run(order(fixed=True), Service("full", 900, 0), "e")) as told:
             assert isinstance(await anext(told), Accepted)
@@ -97,7 +129,7 @@ def test_closing_the_words_cancels_the_job(variant: Variant) -> None:
             await asyncio.sleep(0.001)
         assert host.steps_total < 900
 
-    assert [one.outcome for one in hosted(variant, body)] == ["cancelled"]
+    assert [one.outcome for one in hosted(variant, body, overlap=overlap)] == ["cancelled"]
 
 
 def test_an_announced_rung_shortens_what_runs(variant: Variant) -> None:
@@ -110,6 +142,47 @@ def test_an_announced_rung_shortens_what_runs(variant: Variant) -> None:
         assert done.facts.steps_run < done.facts.steps_planned
 
     hosted(variant, body)
+
+
+def test_a_job_that_is_far_enough_is_finished_by_a_lower_rung(variant: Variant) -> None:
+    async def body(host: EngineHost, engine: StepEngine) -> None:
+        async with aclosing(host.run(order(), Service("full", 900, 0), "e")) as told:
+            assert isinstance(await anext(told), Accepted)
+            while host.steps_total < 3:
+                await asyncio.sleep(0.001)
+            host.announce(1)
+            done = await anext(told)
+        assert isinstance(done, Done)
+        assert (done.facts.early_exit, done.facts.quality_delivered) == ("finish", "medium")
+        assert 3 <= done.facts.steps_run < 450
+
+    hosted(variant, body, rules=ExitRules("finish", finish_from=0.001))
+
+
+def test_pictures_with_rescaled_guidance_differ_and_say_so(variant: Variant) -> None:
+    async def body(host: EngineHost, engine: StepEngine) -> None:
+        plain = (await words(host, order()))[-1]
+        rescaled = (await words(host, order("b", guidance_rescale=1.0)))[-1]
+        assert isinstance(plain, Done)
+        assert isinstance(rescaled, Done)
+        assert (plain.facts.guidance_rescale, rescaled.facts.guidance_rescale) == (0.0, 1.0)
+        assert plain.data != rescaled.data
+
+    hosted(variant, body)
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_what_audits_show_is_told(variant: Variant, overlap: bool) -> None:
+    async def body(host: EngineHost, engine: StepEngine) -> None:
+        assert host.convergence is not None
+        assert (host.convergence.audits, host.convergence.threshold) == (0, 0.0)
+        for number in range(3):
+            await words(host, order(f"job-{number}", converge=True))
+        assert host.convergence.audits == 3
+        assert host.convergence.threshold > 0
+
+    everything = ConvergenceSettings(1e6, audited_share=1.0, audits_min=2)
+    hosted(variant, body, overlap=overlap, convergence=everything)
 
 
 @pytest.mark.parametrize(
@@ -139,25 +212,16 @@ def test_one_job_may_come_twice(variant: Variant) -> None:
     hosted(variant, body)
 
 
+@pytest.mark.parametrize(
+    ("broken", "overlap"), [("step", False), ("denoise", True), ("finish", True)]
+)
 def test_a_broken_step_loop_gives_its_jobs_away(
-    variant: Variant, monkeypatch: pytest.MonkeyPatch
+    variant: Variant, broken: str, overlap: bool
 ) -> None:
     async def body(host: EngineHost, engine: StepEngine) -> None:
-        def broken() -> None:
-            raise RuntimeError("the accelerator is gone")
-
-        monkeypatch.setattr(engine, "step", broken)
         assert isinstance((await words(host, order()))[-1], NotHere)
         assert isinstance((await words(host, order("b")))[0], NotHere)
         with pytest.raises(RuntimeError, match="step loop failed"):
             host.check()
 
-    hosted(variant, body)
-
-
-def test_a_pool_is_loaded_and_warmed_up(tiny_config: Path) -> None:
-    config = load_config(tiny_config, environment={})
-    engine = ready_engine(config, config.engines[0], "cpu")
-    assert set(engine.variants) == {"full", "turbo"}
-    assert engine.variants["turbo"].fixed_schedule
-    assert not engine.has_work()
+    hosted(variant, body, overlap=overlap, broken=broken)

@@ -8,6 +8,7 @@ from serve.config import DEFAULT_CONFIG, load_config
 from serve.errors import ApiError
 from serve.orders import Commission, commissions, draw_seed
 from serve.schemas import MAX_SEED, GenerationRequest
+from serve.sections import ConvergenceSection, EarlyExitSection
 
 CONFIG = load_config(DEFAULT_CONFIG, environment={})
 LADDER = CONFIG.build_ladder()
@@ -53,6 +54,21 @@ def test_steps_are_fixed_unless_a_quality_lets_the_server_go_lower() -> None:
     assert made(steps=50)[0].job.fixed
     assert made(steps=50)[0].order.fixed
     assert not made(steps=50, quality="low")[0].job.fixed
+
+
+def test_guidance_rescale_and_convergence_reach_the_engine() -> None:
+    plain = made()[0].order
+    assert (plain.guidance_rescale, plain.converge) == (0.0, False)
+    section = EarlyExitSection(convergence=ConvergenceSection(loss_budget=0.05))
+    config = CONFIG.model_copy(update={"early_exit": section})
+    request = GenerationRequest(prompt="a red circle", guidance_rescale=0.7, converge=True)
+    (one,) = commissions(request, config, LADDER, 100.0)
+    assert (one.order.guidance_rescale, one.order.converge) == (0.7, True)
+
+
+def test_a_convergence_exit_that_the_server_does_not_have_is_refused() -> None:
+    error = refusal(converge=True)
+    assert (error.status, error.param) == (400, "converge")
 
 
 def test_a_variant_id_pins_the_variant() -> None:

@@ -39,6 +39,8 @@ def test_null_means_the_default() -> None:
         partial_images=None,
         background=None,
         seed=None,
+        guidance_rescale=None,
+        converge=None,
     )
     assert request == parsed()
 
