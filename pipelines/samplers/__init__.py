@@ -3,7 +3,9 @@
 The levels come from the diffusers class of the same name, made from the pipeline's own scheduler
 config, so that a whole run equals the library's. The coefficients are the closed forms of those
 classes' `step` methods (see `pipelines.plans` for what they multiply). Re-planning is ours: the
-library fixes its levels at the start.
+library fixes its levels at the start. On purpose otherwise than the library: DDIM clips only where
+a config says so, trailing spacing has exactly the steps asked for, and steps of no length (whole
+timesteps that ran out) are of first order, where the library's second order divides by zero.
 """
 
 from __future__ import annotations
