@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -129,6 +130,12 @@ class Denoiser:
     def rows_for(self, rows: int) -> int:
         """See `Execution.rows_for`."""
         return self.execution.rows_for(rows)
+
+    def within(self, wrap: Callable[[Call], Call]) -> Denoiser:
+        """The same prepared model with `wrap` around its calls, for measuring."""
+        wrapped = copy.copy(self)
+        wrapped._call = wrap(self._call)
+        return wrapped
 
     @torch.inference_mode()
     def __call__(

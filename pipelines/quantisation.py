@@ -1,7 +1,8 @@
 """UNets with 8-bit weights, by torchao.
 
-Only the linear layers of the attention blocks are quantised: they hold most of SDXL's arithmetic
-and about half of SD 1.5's. Convolutions and the embeddings of time and size stay as they are.
+Only the linear layers of the attention blocks are quantised: 64 % of the floating-point operations
+of SDXL's UNet at 1024 x 1024, 29 % of SD 1.5's at 512 x 512 (counted on the architectures of
+pipelines.benchmarks). Convolutions and the embeddings of time and size stay as they are.
 
 torchao is imported when something is quantised and not before: it takes half a second.
 """
