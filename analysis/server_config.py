@@ -202,7 +202,7 @@ def is_embedded(settings: ServerSettings) -> bool:
 def profile_command(settings: ServerSettings, out: Path) -> list[str]:
     """Arguments of `python` that measure the cost table of this server. ConfigError if it cannot.
 
-    Batches are powers of two up to the limit, and the limit itself; costs between are linear.
+    Batches are powers of two up to the limit, and the limit itself; the table knows those between.
     """
     dtypes = set(settings.dtypes.values())
     threads = {pool.threads for pool in settings.pools}
@@ -225,4 +225,4 @@ def profile_command(settings: ServerSettings, out: Path) -> list[str]:
     command += ["--batches", ",".join(str(batch) for batch in batches)]
     command += ["--threads", str(threads.pop()), "--dtype", dtypes.pop()]
     command += ["--device", devices.pop()]
-    return [*command, "--width", str(settings.width), "--height", str(settings.height)]
+    return [*command, "--size", f"{settings.width}x{settings.height}"]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from pipelines.commands import Command, judge, profile
+from pipelines.commands.arguments import recorded_command
 
 COMMANDS: tuple[Command, ...] = (
     judge,
@@ -17,7 +18,9 @@ COMMANDS: tuple[Command, ...] = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status, 2 for input that has to be changed."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(given)
+    options.command_line = recorded_command(given)
     try:
         return int(options.command(options))
     except (ValueError, FileNotFoundError) as error:

@@ -66,7 +66,7 @@ class StepFit:
         """Whether it may be used beyond them: no left-out row count, the last included, was off."""
         return self.cv_worst <= TRUSTED_CV_ERROR
 
-    def seconds(self, rows: int) -> float:
+    def seconds(self, rows: float) -> float:
         """Seconds of a step whose model call has `rows` rows; never falls as rows grow."""
         return max(self.floor_s, self.fixed_s + self.per_row_s * rows**self.power)
 

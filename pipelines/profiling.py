@@ -1,4 +1,4 @@
-"""What this machine takes for a step, an encoding and a decoding: the cost table, measured.
+"""What this machine takes for a step, an encoding and a decoding: the cost tables, measured.
 
 Steps are timed through the engine itself, with its sampler arithmetic and bookkeeping; encodings
 and decodings through the objects that the engine calls. Every round measures each thing once, in a
@@ -12,203 +12,192 @@ import platform
 import random
 import statistics
 import subprocess
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from importlib import metadata
 from pathlib import Path
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipelines.costs import CostTable, Measurement, VariantCosts
-from pipelines.encoding import Encoder
-from pipelines.engine import StepEngine
-from pipelines.jobs import PictureFailed, PictureRequest
 from pipelines.loading import Variant
-from policies.nouns import Ladder, Rung, Service
+from pipelines.probes import Probe, StepRig, decode_probe, encode_probe
 
 WARM_UP_ROUNDS = 3
-STEPS_PER_FILL = 40  # steps that one set of jobs is measured for before fresh ones replace it
-PROMPT = "a red circle"  # short in any tokenizer; texts are padded to one length anyway
+PACKAGES = ("torch", "diffusers", "transformers", "numpy", "torchao")
+Size = tuple[int, int]
+"""Width and height in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileSettings:
-    """What to measure: batches of jobs, rounds that count, picture size (None: the model's own)."""
+    """What to measure: batches of jobs, rounds that count, torch's threads, picture sizes.
+
+    Every combination gets a table. No threads means torch's own choice, no sizes the size that the
+    first variant was trained at.
+    """
 
     batches: tuple[int, ...] = (1, 2, 4, 8)
     repetitions: int = 30
-    threads: int | None = None
-    width: int | None = None
-    height: int | None = None
+    threads: tuple[int, ...] = ()
+    sizes: tuple[Size, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.batches or min(self.batches) < 1 or self.repetitions < 1:
             raise ValueError("Profiling needs batches of at least 1 job and at least 1 repetition.")
+        if any(threads < 1 for threads in self.threads):
+            raise ValueError(f"--threads must be at least 1, got {min(self.threads)}.")
 
 
-class StepRig:
-    """An engine full of jobs, to time one of its steps again and again."""
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One thing that is timed: "encode", "step", "unguided_step" or "decode" of a variant."""
 
-    def __init__(self, variant: Variant, batch: int, width: int, height: int) -> None:
-        """`batch` jobs of the variant with its own sampler and guidance."""
-        steps = min(STEPS_PER_FILL, variant.sampler_for(None).steps_max)
-        rung = Rung(variant.name, steps, "max", replannable=not variant.fixed_schedule)
-        self._engine = StepEngine(
-            {variant.name: variant}, Ladder((rung,)), batch, max_pixels=width * height
-        )
-        self._service = Service(variant.name, steps, 0)
-        self._batch, self._width, self._height = batch, width, height
-        self._left = 0
-        self._numbers = count()
-
-    def run(self) -> float:
-        """Seconds of one step that neither takes in, nor finishes, nor decodes a job."""
-        if self._left < 2:
-            self._refill()
-        self._left -= 1
-        return timed(self._engine.step, self._device)
-
-    @property
-    def _device(self) -> torch.device:
-        return next(iter(self._engine.variants.values())).device
-
-    def _refill(self) -> None:
-        for job_id in self._engine.job_ids():
-            self._engine.cancel(job_id)
-        for number in (next(self._numbers) for _ in range(self._batch)):
-            self._engine.submit(
-                PictureRequest(
-                    str(number), PROMPT, self._service, number, self._width, self._height
-                )
-            )
-        failures = [event for event in self._engine.step() if isinstance(event, PictureFailed)]
-        if failures:
-            raise ValueError(f"The variant cannot be measured: {failures[0].message}")
-        self._left = self._service.steps - 1
-
-
-def timed(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds that `work` takes, the accelerator's queue emptied before and after."""
-    synchronise(device)
-    start_s = time.perf_counter()
-    work()
-    synchronise(device)
-    return time.perf_counter() - start_s
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for the accelerator; work on the CPU is never pending."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-Key = tuple[str, str, int]
-"""Variant, what is measured ("encode", "step", "decode"), batch."""
+    dtype: str
+    variant: str
+    what: str
+    size: Size = (0, 0)
+    batch: int = 1
 
 
 def profile(
-    variants: Mapping[str, Variant], settings: ProfileSettings, *, seed: int = 0
-) -> CostTable:
-    """Measure every variant and give the table; shows a progress bar on a terminal.
+    variants: Iterable[Variant], settings: ProfileSettings, *, seed: int = 0, command: str = ""
+) -> tuple[CostTable, ...]:
+    """Measure every variant in every setting; shows a progress bar on a terminal.
 
-    `settings.threads` sets torch's threads for the whole process. ValueError if a variant cannot
-    make pictures of the size asked for, or the variants differ in number type.
+    Variants of several number types may come together, each name once for each; the tables keep
+    `command` and `seed`. Torch's threads are as before when it returns. ValueError, before anything
+    is measured, for a variant that comes twice, cannot make pictures of a size, or is elsewhere
+    than the others.
     """
-    if len({variant.dtype for variant in variants.values()}) != 1:
-        raise ValueError("Profile variants of one number type at a time, at least one of them.")
-    first = next(iter(variants.values()))
-    width = settings.width or first.native_size
-    height = settings.height or first.native_size
-    for variant in variants.values():
-        variant.check_size(width, height)
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    probes = _probes(variants, settings.batches, width, height)
-    seconds = _measure(probes, settings.repetitions, random.Random(seed))
-    return CostTable(
-        machine=describe_machine(first.device),
-        threads=torch.get_num_threads(),
-        dtype=first.dtype,
-        commit=describe_commit(),
-        width=width,
-        height=height,
-        variants={name: _costs(name, settings.batches, seconds) for name in variants},
-    )
+    given = tuple(variants)
+    sizes = _checked_sizes(given, settings)
+    threads = settings.threads or (torch.get_num_threads(),)
+    probes = _probes(given, settings.batches, sizes)
+    seconds = measure(probes, threads, settings.repetitions, random.Random(seed))
+    device = given[0].device
+    tables = []
+    for size in sizes:
+        for dtype in dict.fromkeys(variant.dtype for variant in given):
+            for count in threads:
+                costs = {
+                    variant.name: _costs(variant, size, settings.batches, seconds[count])
+                    for variant in given
+                    if variant.dtype == dtype
+                }
+                table = CostTable(
+                    machine=describe_machine(device),
+                    threads=count,
+                    dtype=dtype,
+                    commit=describe_commit(),
+                    width=size[0],
+                    height=size[1],
+                    variants=costs,
+                    device=device.type,
+                    versions=describe_versions(),
+                    command=command,
+                    seed=seed,
+                )
+                tables.append(table)
+    return tuple(tables)
+
+
+def _checked_sizes(variants: Sequence[Variant], settings: ProfileSettings) -> tuple[Size, ...]:
+    names = [(variant.dtype, variant.name) for variant in variants]
+    if not variants or len(set(names)) < len(names):
+        raise ValueError("Profile at least one variant, and each once in every number type.")
+    if len({variant.device for variant in variants}) > 1:
+        raise ValueError("Profile variants of one device at a time.")
+    native = variants[0].native_size
+    sizes = tuple(dict.fromkeys(settings.sizes)) or ((native, native),)
+    for variant in variants:
+        for width, height in sizes:
+            variant.check_size(width, height)
+    return sizes
+
+
+def is_guided(variant: Variant) -> bool:
+    """Whether a job of the variant runs with guidance if its request says nothing of it."""
+    return variant.guidance_scale > 1
 
 
 def _probes(
-    variants: Mapping[str, Variant], batches: Sequence[int], width: int, height: int
-) -> dict[Key, Callable[[], float]]:
-    probes: dict[Key, Callable[[], float]] = {}
-    for name, variant in variants.items():
-        probes[name, "encode", 1] = _encode_probe(variant)
-        for batch in batches:
-            probes[name, "step", batch] = StepRig(variant, batch, width, height).run
-            probes[name, "decode", batch] = _decode_probe(variant, batch, width, height)
+    variants: Sequence[Variant], batches: Sequence[int], sizes: Sequence[Size]
+) -> dict[Cell, Probe]:
+    probes: dict[Cell, Probe] = {}
+    for variant in variants:
+        of = (variant.dtype, variant.name)
+        probes[Cell(*of, "encode")] = encode_probe(variant)
+        for size in sizes:
+            for batch in batches:
+                probes[Cell(*of, "step", size, batch)] = StepRig(variant, batch, *size).run
+                if is_guided(variant):
+                    rig = StepRig(variant, batch, *size, guided=False)
+                    probes[Cell(*of, "unguided_step", size, batch)] = rig.run
+                probes[Cell(*of, "decode", size, batch)] = decode_probe(variant, batch, *size)
     return probes
 
 
-def _encode_probe(variant: Variant) -> Callable[[], float]:
-    encoder = Encoder(variant.pipeline, kept=1)  # its own, and new texts: no cache must answer
-    numbers = count()
-
-    @torch.inference_mode()
-    def run() -> float:
-        text = f"{PROMPT} {next(numbers)}"
-        return timed(lambda: _encode(encoder, text), variant.device)
-
-    return run
-
-
-def _encode(encoder: Encoder, text: str) -> None:
-    encoder.check_length(text)
-    encoder.encode([text])
-
-
-def _decode_probe(variant: Variant, batch: int, width: int, height: int) -> Callable[[], float]:
-    generator = torch.Generator("cpu").manual_seed(batch)
-    shape = (batch, *variant.latent_shape(width, height)[1:])
-    latents = torch.randn(shape, generator=generator).to(variant.device)
-
-    @torch.inference_mode()
-    def run() -> float:
-        return timed(lambda: variant.decoder.decode(latents), variant.device)
-
-    return run
-
-
-def _measure(
-    probes: Mapping[Key, Callable[[], float]], repetitions: int, shuffler: random.Random
-) -> dict[Key, list[float]]:
-    seconds: dict[Key, list[float]] = {key: [] for key in probes}
-    order = list(probes)
+def measure(
+    probes: Mapping[Cell, Probe],
+    threads: Sequence[int],
+    repetitions: int,
+    shuffler: random.Random,
+) -> dict[int, dict[Cell, list[float]]]:
+    """Seconds by torch's threads and cell; every probe once a round, in a new random order."""
+    seconds: dict[int, dict[Cell, list[float]]] = {
+        n: {cell: [] for cell in probes} for n in threads
+    }
+    before = torch.get_num_threads()
     columns = (
         TextColumn("measuring costs"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, transient=True) as progress:
-        task = progress.add_task("", total=WARM_UP_ROUNDS + repetitions)
-        for turn in range(WARM_UP_ROUNDS + repetitions):
-            shuffler.shuffle(order)
-            for key in order:
-                taken_s = probes[key]()
-                if turn >= WARM_UP_ROUNDS:
-                    seconds[key].append(taken_s)
-            progress.advance(task)
+    try:
+        with Progress(*columns, transient=True) as progress:
+            rounds = WARM_UP_ROUNDS + repetitions
+            task = progress.add_task("", total=rounds * len(seconds) * len(probes))
+            for turn in range(rounds):
+                for count in shuffler.sample(tuple(seconds), len(seconds)):
+                    _settle(count, probes)
+                    for cell in shuffler.sample(tuple(probes), len(probes)):
+                        taken_s = probes[cell]()
+                        if turn >= WARM_UP_ROUNDS:
+                            seconds[count][cell].append(taken_s)
+                        progress.advance(task)
+    finally:
+        torch.set_num_threads(before)
     return seconds
 
 
+def _settle(threads: int, probes: Mapping[Cell, Probe]) -> None:
+    """Another number of threads; one call that does not count starts them."""
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+        next(iter(probes.values()))()
+
+
 def _costs(
-    name: str, batches: Sequence[int], seconds: Mapping[Key, Sequence[float]]
+    variant: Variant,
+    size: Size,
+    batches: Sequence[int],
+    seconds: Mapping[Cell, Sequence[float]],
 ) -> VariantCosts:
-    return VariantCosts(
-        encode_s=summarise(seconds[name, "encode", 1]),
-        step_s={batch: summarise(seconds[name, "step", batch]) for batch in sorted(batches)},
-        decode_s={batch: summarise(seconds[name, "decode", batch]) for batch in sorted(batches)},
+    def by_batch(what: str) -> dict[int, Measurement]:
+        cells = {
+            batch: Cell(variant.dtype, variant.name, what, size, batch) for batch in sorted(batches)
+        }
+        return {batch: summarise(seconds[cell]) for batch, cell in cells.items() if cell in seconds}
+
+    return VariantCosts.measured(
+        encode_s=summarise(seconds[Cell(variant.dtype, variant.name, "encode")]),
+        step_s=by_batch("step"),
+        decode_s=by_batch("decode"),
+        unguided_step_s=by_batch("unguided_step"),
+        rows_per_job=2 if is_guided(variant) else 1,
     )
 
 
@@ -246,3 +235,16 @@ def describe_commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit + ("+" if changes else "")
+
+
+def describe_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that do the work, those that are installed."""
+    installed = {one.name: one.version for one in map(_distribution, PACKAGES) if one is not None}
+    return {"python": platform.python_version()} | installed
+
+
+def _distribution(name: str) -> metadata.Distribution | None:
+    try:
+        return metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -39,3 +40,19 @@ def check_folder_of(out: Path) -> None:
 def quieten_libraries() -> None:
     """transformers otherwise remarks on packages that nothing here uses. Call before it is loaded."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+def size(text: str) -> tuple[int, int]:
+    """The type of an argument such as 512x768: width and height in pixels."""
+    width, mark, height = text.partition("x")
+    if not (mark and width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(
+            f"expected WIDTHxHEIGHT in pixels, such as 512x768, got {text!r}"
+        )
+    return int(width), int(height)
+
+
+def recorded_command(arguments: Sequence[str]) -> str:
+    """The command line as it is kept beside results: with paths relative to the project."""
+    line = shlex.join(["python", "-m", "pipelines", *arguments])
+    return line.replace(f"{Path(__file__).resolve().parents[2]}/", "")

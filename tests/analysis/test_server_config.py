@@ -86,7 +86,7 @@ def test_the_profile_measures_what_the_server_runs(tmp_path: Path) -> None:
     assert options["--batches"] == "1,2,4,6"
     assert options["--threads"] == "2"
     assert options["--sampler"] == "turbo=lcm"
-    assert (options["--width"], options["--height"]) == ("64", "64")
+    assert options["--size"] == "64x64"
 
 
 @pytest.mark.parametrize(
