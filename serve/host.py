@@ -214,6 +214,7 @@ class EngineHost:
             guidance_rescale=order.guidance_rescale,
             floor=order.floor,
             fixed=order.fixed,
+            pinned=order.pinned,
             converge=order.converge,
             partials=order.partials,
         )

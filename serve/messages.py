@@ -18,7 +18,7 @@ class Order:
     """What an engine must know to make one picture.
 
     `guidance_scale` None means the variant's own. `guidance_rescale` is 0 to 1. `converge` lets it
-    end once it no longer changes. `partials` is the number of pictures on the way
+    end once it no longer changes; `pinned` keeps it in its variant. `partials` is the number of pictures on the way
     (0 to 3). `output_compression` is 0 to 100, for jpeg and webp.
     """
 
@@ -32,6 +32,7 @@ class Order:
     guidance_rescale: float
     floor: int
     fixed: bool
+    pinned: bool
     converge: bool
     partials: int
     output_format: str

@@ -72,6 +72,7 @@ def commissions(
             guidance_rescale=request.guidance_rescale,
             floor=floor,
             fixed=job.fixed,
+            pinned=variant is not None,
             converge=request.converge,
             partials=request.partial_images,
             output_format=request.output_format,

@@ -40,6 +40,7 @@ def order(job_id: str = "a", **changes: Any) -> Order:
         "guidance_rescale": 0.0,
         "floor": 1,
         "fixed": False,
+        "pinned": False,
         "converge": False,
         "partials": 0,
         "output_format": "png",

@@ -16,7 +16,7 @@ from tests.serve.fakes import DONE, PARTIALS, STUCK, FakeBackend
 
 COMMISSION = Commission(
     Job("a", arrival_s=9.0, floor=2, deadline_s=14.0),
-    Order("a", "a red circle", "", 3, 64, 64, None, 0.0, 2, False, False, 3, "png", 100),
+    Order("a", "a red circle", "", 3, 64, 64, None, 0.0, 2, False, False, False, 3, "png", 100),
 )
 
 

@@ -72,8 +72,9 @@ def test_a_convergence_exit_that_the_server_does_not_have_is_refused() -> None:
 
 
 def test_a_variant_id_pins_the_variant() -> None:
-    assert made(model="sluice-shapes/small")[0].job.variant == "small"
-    assert made(model="sluice-shapes")[0].job.variant is None
+    (pinned,), (free,) = made(model="sluice-shapes/small"), made(model="sluice-shapes")
+    assert (pinned.job.variant, pinned.order.pinned) == ("small", True)
+    assert (free.job.variant, free.order.pinned) == (None, False)
 
 
 @pytest.mark.parametrize("size", [None, "auto", "64x64"])
