@@ -32,7 +32,11 @@ def test_a_run_is_read_back(tmp_path: Path) -> None:
 def test_guidance_that_was_cut_is_counted_only_where_there_was_any(tmp_path: Path) -> None:
     folder = written(tmp_path)
     lines = [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()[:3]]
-    told = ({"guided_steps": 10}, {"guided_steps": 0, "guidance_scale": 1.0}, {})
+    told: tuple[dict[str, float], ...] = (
+        {"guided_steps": 10},
+        {"guided_steps": 0, "guidance_scale": 1.0},
+        {},
+    )
     for line, facts in zip(lines, told, strict=True):
         serving = {"steps_run": 25, "guidance_scale": 2.5, **facts}
         line["serving"] = {**line["serving"], **serving}
