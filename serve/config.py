@@ -112,7 +112,6 @@ class Config(Section):
             )
         for name in sorted(set(self.variants) - hosted):
             raise ValueError(f"engines: no pool hosts the variant {name!r}; add it to a pool")
-
         for index, pool in enumerate(self.engines):
             self._check_rows(index, pool)
             self._check_quantised(index, pool)
