@@ -6,12 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines.commands import Command, judge, profile
+from pipelines.commands import Command, judge, ladder, profile, quality
 from pipelines.commands.arguments import recorded_command
 
 COMMANDS: tuple[Command, ...] = (
     judge,
+    ladder,
     profile,
+    quality,
 )
 """In the order of `--help`."""
 
