@@ -8,10 +8,10 @@ BIN := .venv/bin
 RUN_READY := .venv/.ready
 TEST_READY := .venv/.ready-for-tests
 
-.PHONY: help serve demo test check format train evaluate clean
+.PHONY: help serve demo test check format bench-engine bench-gpu train evaluate clean
 
 help: ## List the targets, one line each
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(RUN_READY) ## Start the image server on 127.0.0.1:8000 (PORT=, CONFIG= change that); Ctrl-C stops it
 	@exec $(BIN)/python -m serve $(if $(CONFIG),--config "$(CONFIG)") $(if $(PORT),--port "$(PORT)")
@@ -30,6 +30,12 @@ check: $(TEST_READY) ## Format, lint, strict types, import contract, fast tests 
 
 format: $(TEST_READY) ## Format the code and sort its imports
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
+
+bench-engine: $(RUN_READY) ## Measure the engine beside the library's pipeline, on this processor (15 min, nothing else running)
+	@exec $(BIN)/python -m pipelines.benchmarks engine --out analysis/benchmarks/engine.json
+
+bench-gpu: $(RUN_READY) ## Measure full-size architectures on a CUDA card; without one, say what was not measured
+	@exec $(BIN)/python -m pipelines.benchmarks gpu --out analysis/benchmarks/gpu.json
 
 train: $(RUN_READY) ## Train the embedded model anew from seeds (hours on two cores; resumes where it stopped)
 	@exec $(BIN)/python -m pipelines.embedded.training
