@@ -1,4 +1,4 @@
-"""`python -m pipelines.benchmarks engine`: speed and memory beside the library's own pipeline."""
+"""`python -m pipelines.benchmarks engine|gpu`: speed and memory beside the library's own pipeline."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines.benchmarks import engine_command
+from pipelines.benchmarks import engine_command, gpu_speed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -14,6 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipelines.benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True)
     engine_command.add_to(commands)
+    gpu_speed.add_to(commands)
     options = parser.parse_args(arguments)
     try:
         return int(options.command(options))
