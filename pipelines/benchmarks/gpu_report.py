@@ -141,7 +141,8 @@ def section_of(figures: SizeFigures, batch: int) -> Section:
         "Steps run with guidance, so a batch of n calls the UNet with 2 n rows; their time is that "
         "of a whole step with the sampler's arithmetic, with nothing else going on. Pictures/s "
         "count from the texts to the pixels. The share of the peak is the UNet's operations over "
-        "the step's time, against a bf16 matrix product measured in the same round"
+        f"the step's time (with {batch} jobs, else with the most that were measured), against a "
+        "bf16 matrix product measured in the same round"
         f"{_peak_text(figures)}.{left_out}"
     )
     return Section(
@@ -167,7 +168,8 @@ def _table(figures: SizeFigures, batch: int) -> Table:
     rows = []
     for name in names:
         row = [name, *(_told(given.get(f"{name} step {count}"), 1000) for count in batches)]
-        share = figures.peak_share(name, batch if f"{name} step {batch}" in given else batches[-1])
+        own = [count for count in batches if f"{name} step {count}" in given]
+        share = figures.peak_share(name, batch if batch in own else own[-1]) if own else None
         row.append("" if share is None else figure_text(share, scale=100))
         if figures.native:
             row += _pictures_cells(figures, name)

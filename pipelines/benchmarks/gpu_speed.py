@@ -187,8 +187,8 @@ def _measure_size(
     course: Course, architecture: Architecture, folder: Path, size: int, watch: Watch
 ) -> SizeFigures:
     native = size == architecture.unet["sample_size"] * 8
-    batches = [n for n in BATCHES[course.tiny] if n * size * size <= PIXELS_MAX]
-    places = max(*batches, course.batch)
+    fitting = {n for n in BATCHES[course.tiny] if n * size * size <= PIXELS_MAX}
+    batches = sorted(fitting | {course.batch} if native else fitting)
     workload = Workload(
         folder,
         new_captions(course.seed),
@@ -196,7 +196,7 @@ def _measure_size(
         guidance_scale=GUIDANCE,
         width=size,
         height=size,
-        batch=places,
+        batch=max(batches),
         threads=torch.get_num_threads(),
     )
     trials = _Trials()
