@@ -132,7 +132,7 @@ def _spread(reference: Offer, lower: Sequence[Offer], rungs: int) -> tuple[Offer
         steps = [math.log(low.cost_share / high.cost_share) for high, low in pairwise(ladder)]
         return sum((step - ideal) ** 2 for step in steps)
 
-    return min(ladders, key=unevenness)
+    return min((one for one in ladders if one[-1].cost_share == bottom), key=unevenness)
 
 
 def _can_be_ladder(offers: Sequence[Offer]) -> bool:

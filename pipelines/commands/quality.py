@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pipelines.commands import Commands
 from pipelines.commands.arguments import quieten_libraries
+from pipelines.costs import CostTable
+from pipelines.embedded.scenes import PICTURE_PX
 
 if TYPE_CHECKING:
     from pipelines.quality_study.results import Study
@@ -54,6 +56,12 @@ def add_to(commands: Commands) -> None:
         help="cost table for engine seconds (default: count network operations)",
     )
     parser.add_argument(
+        "--cost-threads",
+        type=int,
+        metavar="T",
+        help="which of the file's tables, if it has several",
+    )
+    parser.add_argument(
         "--from",
         dest="measured",
         type=Path,
@@ -64,17 +72,30 @@ def add_to(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure or read, and write quality.json, quality.md, quality.svg and pareto.json."""
-    from pipelines.costs import CostTable
     from pipelines.quality_study.rendering import render
     from pipelines.quality_study.results import Study
 
-    table = None if options.costs is None else CostTable.load(options.costs)
+    table = _costs(options)
     earlier = None if options.measured is None else Study.load(options.measured)
     options.out.mkdir(parents=True, exist_ok=True)
     study = _measure(options) if earlier is None else earlier
     for path in render(study, table, options.out):
         print(path)
     return 0
+
+
+def _costs(options: argparse.Namespace) -> CostTable | None:
+    """The file's table for what the study measures: its size of picture, float32, on the CPU."""
+    if options.costs is None:
+        return None
+    return CostTable.load(
+        options.costs,
+        width=PICTURE_PX,
+        height=PICTURE_PX,
+        dtype="float32",
+        threads=options.cost_threads,
+        device="cpu",
+    )
 
 
 def _measure(options: argparse.Namespace) -> Study:

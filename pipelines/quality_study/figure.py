@@ -23,7 +23,7 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "sluice",
     "figure.constrained_layout.use": True,
 }
-_LOOKS: dict[Strategy, tuple[str, str]] = {
+MARKERS: dict[Strategy, tuple[str, str]] = {
     "steps": ("o", "fixed steps"),
     "sampler": ("x", "another sampler"),
     "guidance": ("D", "guidance cut off"),
@@ -32,6 +32,8 @@ _LOOKS: dict[Strategy, tuple[str, str]] = {
     "hand_over": ("s", "handed over to the small variant"),
     "converge": ("P", "until it stands still"),
 }
+"""Marker and label of each strategy."""
+
 _FILLS = ("black", "white", "darkgrey")  # of the variants with fixed steps, in the study's order
 _SHARES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -66,7 +68,7 @@ def draw_figure(study: Study, pricing: Pricing, path: Path) -> None:
 def _all_series(study: Study, pricing: Pricing) -> Iterator[_Series]:
     priced = list(zip(pricing.shares, study.points, strict=True))
     for strategy in STRATEGIES:
-        marker, label = _LOOKS[strategy]
+        marker, label = MARKERS[strategy]
         mine = [one for one in priced if one[1].setting.strategy == strategy]
         if strategy != "steps":
             if mine:

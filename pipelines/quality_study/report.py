@@ -117,7 +117,7 @@ def _budgets(study: Study) -> str:
     if not rows:
         return ""
     head = ("budget", "loss of those that exited", "loss of all", "exited", "steps", "threshold")
-    warm_up = study.meta["warm_up_pictures"]
+    warm_up = len(CATEGORIES) * study.meta["warm_up_prompts"]
     return (
         "## Loss budgets of the convergence exit, and the losses realised\n\n"
         "Loss: distance of the clean latents at the exit to those of the whole run, relative to"

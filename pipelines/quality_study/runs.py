@@ -71,12 +71,13 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Makes every setting's pictures with the same variants, batch and threads."""
+    """Makes every setting's pictures with the same variants, batch, threads and side in pixels."""
 
     variants: Mapping[str, Variant]
     max_batch: int
     threads: int | None
     seed: int
+    side_px: int = PICTURE_PX
 
     def make(
         self, setting: Setting, subjects: Sequence[Subject], known: Sequence[Audit] = ()
@@ -115,7 +116,7 @@ class Maker:
         everybody = convergence is not None and convergence.audited_share == 1
         run = _Run(engine, setting, all_audited=everybody)
         requests = [
-            _request(setting, number, subject, converge=convergence is not None)
+            self._request(setting, number, subject, converge=convergence is not None)
             for number, subject in enumerate(subjects)
         ]
         # An announcement meets every running job at once: all must stand at the same step then.
@@ -155,19 +156,20 @@ class Maker:
             threads=self.threads,
         )
 
-
-def _request(setting: Setting, number: int, subject: Subject, *, converge: bool) -> PictureRequest:
-    return PictureRequest(
-        job_id=str(number),
-        prompt=subject.prompt,
-        service=Service(setting.variant, setting.steps, 0, setting.guidance_share),
-        seed=subject.seed,
-        width=PICTURE_PX,
-        height=PICTURE_PX,
-        sampler=setting.sampler,
-        floor=1 if setting.exit_after is not None else 0,
-        converge=converge,
-    )
+    def _request(
+        self, setting: Setting, number: int, subject: Subject, *, converge: bool
+    ) -> PictureRequest:
+        return PictureRequest(
+            job_id=str(number),
+            prompt=subject.prompt,
+            service=Service(setting.variant, setting.steps, 0, setting.guidance_share),
+            seed=subject.seed,
+            width=self.side_px,
+            height=self.side_px,
+            sampler=setting.sampler,
+            floor=1 if setting.exit_after is not None else 0,
+            converge=converge,
+        )
 
 
 class _Run:

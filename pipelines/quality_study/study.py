@@ -22,13 +22,16 @@ from pipelines.quality_study.bench import Bench, Reference
 from pipelines.quality_study.results import Point, Study
 from pipelines.quality_study.settings import Hosted, Setting, all_settings
 
-WARM_UP_PICTURES = 100  # in each category, to tune the convergence exit: together a tuner's window
 _MODULES = ("torch", "diffusers", "transformers", "torchmetrics", "numpy", "scipy")
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What to measure with. `prompts` in each category; `cores` processes of one thread each."""
+    """What to measure with.
+
+    `prompts` in each category, and `warm_up_prompts` others to tune the convergence exit with (of
+    both categories they fill a tuner's window); `cores` processes of one thread each.
+    """
 
     folders: tuple[Path, ...]
     prompts: int = 120
@@ -36,6 +39,7 @@ class Scope:
     cores: int = 1
     max_batch: int = 16
     guidance_scale: float = 2.5
+    warm_up_prompts: int = 100
 
     def __post_init__(self) -> None:
         if self.prompts < 10:
@@ -65,7 +69,7 @@ def run_study(
     settings = choose(hosted)
     total = len(settings) + 1
     on_progress("tuning the convergence exit on other prompts", 0, total)
-    known = bench.warm_up_audits(settings[0], WARM_UP_PICTURES)
+    known = bench.warm_up_audits(settings[0], scope.warm_up_prompts)
     on_progress(settings[0].name, 1, total)
     reference = bench.reference(settings[0], known)
     points = []
@@ -74,7 +78,7 @@ def run_study(
             points.append(point)
             on_progress(point.setting.name, 1 + len(points), total)
     return Study(
-        meta=_meta(scope, variants, command, warm_up=len(known)),
+        meta=_meta(scope, variants, command),
         fixed_schedules=tuple(v.name for v in variants.values() if v.fixed_schedule),
         row_gflops={name: row_gflops(variant) for name, variant in variants.items()},
         drawings=bench.other_drawings(),
@@ -147,17 +151,14 @@ def _steps_max(variant: Variant) -> int:
     return variant.sampler_for(None).steps_max
 
 
-def _meta(
-    scope: Scope, variants: Mapping[str, Variant], command: str, *, warm_up: int
-) -> dict[str, Any]:
-    plain = {name: value for name, value in asdict(scope).items() if name not in ("folders",)}
+def _meta(scope: Scope, variants: Mapping[str, Variant], command: str) -> dict[str, Any]:
+    plain = {name: value for name, value in asdict(scope).items() if name != "folders"}
     return {
         "command": command,
         "commit": describe_commit(),
         "machine": describe_machine(torch.device("cpu")),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _MODULES},
-        "warm_up_pictures": warm_up,
         "samplers": {name: variant.sampler for name, variant in variants.items()},
         "unet_sha256": {folder.name: _digest(folder) for folder in scope.folders},
         **plain,
