@@ -19,6 +19,11 @@ needs_compiler = pytest.mark.skipif(
     shutil.which("g++") is None and shutil.which("clang++") is None,
     reason="needs a C++ compiler: inductor writes C++ for a CPU",
 )
+compilers_warnings = pytest.mark.filterwarnings(
+    # Of Dynamo and inductor about diffusers, torchao and the card; which ones depends on the card.
+    "ignore::UserWarning",
+    "ignore::DeprecationWarning",
+)
 needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason=NO_CARD)
 
 
@@ -179,6 +184,7 @@ def test_a_compiled_model_says_what_the_eager_one_says(
 
 
 @needs_card
+@compilers_warnings
 @pytest.mark.parametrize("compile_", ["inductor", "cuda_graphs"])
 @pytest.mark.parametrize("family", ["v_prediction", "xl"])
 def test_on_a_card_every_execution_says_what_eager_says(
@@ -195,6 +201,7 @@ def test_on_a_card_every_execution_says_what_eager_says(
 
 
 @needs_card
+@compilers_warnings
 @pytest.mark.parametrize("compile_", ["none", "inductor", "cuda_graphs"])
 def test_on_a_card_no_prepared_call_makes_the_host_wait(
     folders: dict[str, Path], compile_: Any

@@ -13,7 +13,7 @@ import torch
 from pipelines.execution import Execution
 from pipelines.loading import LoadError, Variant, load_variant
 from pipelines.quantisation import check_quantisation, quantise
-from tests.pipelines.test_execution import model_inputs
+from tests.pipelines.test_execution import compilers_warnings, model_inputs
 from tests.pipelines.test_placement import picture
 
 EMBEDDED = Path(__file__).parents[2] / "pipelines" / "embedded" / "weights" / "full"
@@ -112,6 +112,7 @@ def test_what_a_card_cannot_do_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @needs_float8
+@compilers_warnings
 @pytest.mark.parametrize(
     ("quantisation", "compile_"),
     [
