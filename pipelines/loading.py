@@ -179,13 +179,7 @@ def load_variant(
     LoadError, a ValueError in one sentence, for anything that stops this.
     """
     with _naming(name):
-        number = _dtype(dtype)
-        target = execution_device(device)
-        check_dtype(number, target)
-        check_execution(execution, target)
-        compiled, quantised = execution.compile, quantisation != "none"
-        check_offload(offload, compiled=compiled != "none", quantised=quantised)
-        check_quantisation(quantisation, number, target, compiled=compiled == "inductor")
+        number, target = _checked(dtype, device, execution, offload, quantisation)
     family = _family(name, source)
     if Path(source).is_dir():
         _check_folder(name, Path(source), family, allow_pickled_weights)
@@ -202,7 +196,7 @@ def load_variant(
         text_pipeline = pipeline if offload == "none" else TextPipeline(pipeline, target)
         encoder = Encoder(text_pipeline, embeddings_kept)
         _prepare(pipeline, target, execution, offload, quantisation)
-        denoiser = Denoiser(pipeline.unet, execution, quantised=quantised)
+        denoiser = Denoiser(pipeline.unet, execution, quantised=quantisation != "none")
     if guidance_scale is None:
         guidance_scale = 1.0 if fixed else DEFAULT_GUIDANCE
     return Variant(
@@ -254,10 +248,19 @@ def _naming(name: str) -> Iterator[None]:
         raise LoadError(f"Variant {name!r}: {error}") from error
 
 
-def _dtype(dtype: str) -> torch.dtype:
+def _checked(
+    dtype: str, device: str, execution: Execution, offload: str, quantisation: str
+) -> tuple[torch.dtype, torch.device]:
+    """What can be refused before anything is read; ValueError for it."""
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be {', '.join(DTYPES)}, not {dtype!r}.")
-    return DTYPES[dtype]
+    number, target = DTYPES[dtype], execution_device(device)
+    check_dtype(number, target)
+    check_execution(execution, target)
+    compiled, quantised = execution.compile, quantisation != "none"
+    check_offload(offload, compiled=compiled != "none", quantised=quantised)
+    check_quantisation(quantisation, number, target, compiled=compiled == "inductor")
+    return number, target
 
 
 def _family(name: str, source: str | Path) -> str:
