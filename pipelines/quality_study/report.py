@@ -122,8 +122,18 @@ def _budgets(study: Study) -> str:
         "## Loss budgets of the convergence exit, and the losses realised\n\n"
         "Loss: distance of the clean latents at the exit to those of the whole run, relative to"
         f" their size. The tuner began with {warm_up} audits of other prompts; a share of the"
-        " pictures measured is audited too, and runs to its end.\n\n" + _table(head, rows)
+        " pictures measured is audited too, and runs to its end.\n\n"
+        + _table(head, rows)
+        + f"\n\nHow the clean estimate of {study.reference.setting.name} settles: the change in each"
+        " step, and the loss of ending there (medians).\n\n" + _curve(study)
     )
+
+
+def _curve(study: Study) -> str:
+    shown = [one for one in study.curve if one.step % 3 == 1 or one.step == len(study.curve)]
+    head = ("step", *(str(one.step) for one in shown))
+    changes = ["change", *("" if o.change is None else f"{o.change:.3f}" for o in shown)]
+    return _table(head, [changes, ["loss", *(f"{one.loss:.3f}" for one in shown)]])
 
 
 def _front_section(front: Mapping[str, Any]) -> str:

@@ -94,6 +94,18 @@ class Point:
         return sum(one.value for one in self.accuracy.values()) / len(self.accuracy)
 
 
+@dataclass(frozen=True, slots=True)
+class CurveStep:
+    """Medians over the reference's pictures after one step: as an `Audit` has them.
+
+    `change` is None after the first step, which has nothing to be compared with.
+    """
+
+    step: int
+    change: float | None
+    loss: float
+
+
 @dataclass(frozen=True)
 class Study:
     """All settings measured; the first point is the reference.
@@ -101,13 +113,14 @@ class Study:
     `meta` says how and on what: command, commit, machine, versions, seed, prompts.
     `fixed_schedules` are the variants that cannot be re-planned, `row_gflops` the billion
     operations of one network evaluation by variant. `drawings` are FID and KID of other drawings
-    of the same kinds of scenes.
+    of the same kinds of scenes. `curve` is how the reference's clean estimate settles.
     """
 
     meta: Mapping[str, Any]
     fixed_schedules: tuple[str, ...]
     row_gflops: Mapping[str, float]
     drawings: Mapping[str, float]
+    curve: tuple[CurveStep, ...]
     points: tuple[Point, ...]
 
     @property
@@ -143,7 +156,8 @@ class Study:
             if not points:
                 raise ValueError("it holds no settings")
             fixed = tuple(document.pop("fixed_schedules"))
-            return cls(points=points, fixed_schedules=fixed, **document)
+            curve = tuple(CurveStep(**one) for one in document.pop("curve"))
+            return cls(points=points, fixed_schedules=fixed, curve=curve, **document)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path} is not usable: {error}; {again}.") from error
 

@@ -13,13 +13,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines.loading import Variant, hide_loading_bars, load_variant
 from pipelines.profiling import describe_commit, describe_machine
 from pipelines.quality_study.bench import Bench, Reference
-from pipelines.quality_study.results import Point, Study
+from pipelines.quality_study.results import CurveStep, Point, Study
 from pipelines.quality_study.settings import Hosted, Setting, all_settings
 
 _MODULES = ("torch", "diffusers", "transformers", "torchmetrics", "numpy", "scipy")
@@ -82,6 +84,7 @@ def run_study(
         fixed_schedules=tuple(v.name for v in variants.values() if v.fixed_schedule),
         row_gflops={name: row_gflops(variant) for name, variant in variants.items()},
         drawings=bench.other_drawings(),
+        curve=_curve(reference),
         points=tuple(points),
     )
 
@@ -104,9 +107,19 @@ def row_gflops(variant: Variant) -> float:
     latents = torch.zeros(variant.latent_shape(variant.native_size, variant.native_size))
     text = torch.zeros(1, variant.pipeline.tokenizer.model_max_length, config.cross_attention_dim)
     counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
+    # Fused attention on the CPU is not counted; spelled out it is.
+    with sdpa_kernel(SDPBackend.MATH), counter, torch.no_grad():
         variant.unet(latents, torch.tensor([500.0]), encoder_hidden_states=text)
     return counter.get_total_flops() / 1e9
+
+
+def _curve(reference: Reference) -> tuple[CurveStep, ...]:
+    changes = np.median([audit.changes for audit in reference.audits.values()], axis=0)
+    losses = np.median([audit.losses for audit in reference.audits.values()], axis=0)
+    return tuple(
+        CurveStep(step, None if step == 1 else float(change), float(loss))
+        for step, (change, loss) in enumerate(zip(changes, losses, strict=True), 1)
+    )
 
 
 def _bench(scope: Scope, variants: Mapping[str, Variant]) -> Bench:

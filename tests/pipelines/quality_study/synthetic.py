@@ -10,6 +10,7 @@ from pipelines.quality_study.results import (
     BOTH,
     CATEGORIES,
     Converged,
+    CurveStep,
     MeanSteps,
     Point,
     Study,
@@ -91,6 +92,7 @@ def study(*more: Point) -> Study:
         fixed_schedules=("turbo",),
         row_gflops={"full": 0.2, "turbo": 0.2},
         drawings={"fid": 200.0, "kid": 0.0001},
+        curve=(CurveStep(1, None, 1.2), CurveStep(2, 0.3, 0.4), CurveStep(3, 0.02, 0.0)),
         points=points + more,
     )
 

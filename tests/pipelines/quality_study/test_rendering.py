@@ -50,6 +50,13 @@ def test_realised_losses_stand_beside_their_budgets() -> None:
     assert "| 0.01 | none exited | 0.000 | 0 % | 25.0 | 0.0000 |" in said
 
 
+def test_it_shows_how_the_estimate_settles() -> None:
+    assert (
+        "| step | 1 | 3 |\n| --- | --- | --- |\n| change |  | 0.020 |\n| loss | 1.200 | 0.000 |"
+        in text()
+    )
+
+
 def test_seconds_are_shown_where_a_table_prices_them() -> None:
     priced = price(MEASURED, table("full", "turbo"))
     said = report(MEASURED, priced, pareto(MEASURED, priced))

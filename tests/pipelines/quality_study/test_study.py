@@ -66,6 +66,10 @@ def test_every_figure_is_of_what_was_run(one_core: tuple[Study, list[str]]) -> N
     assert converged.steps_run < 25
     assert said[-1] == converged.setting.name
     assert study.meta["command"] == "a command"
+    assert [one.step for one in study.curve] == list(range(1, 26))
+    assert study.curve[0].change is None
+    assert study.curve[-1].loss == 0
+    assert study.curve[4].loss > study.curve[20].loss > 0
     for point in study.points:
         for category in CATEGORIES:
             assert len(point.right[category]) == 12
