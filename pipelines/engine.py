@@ -175,11 +175,13 @@ class StepEngine:
         self._forget_ended(events)
         return events
 
+    @torch.inference_mode()
     def warm_up(self, width: int, height: int) -> None:
         """Call every variant's model once with every number of rows that it will be called with.
 
         Compiled models are compiled here and not on the first clients' time.
         """
+        self._settle_threads()  # a compiled graph holds for one number of threads
         for variant in self.variants.values():
             self._batches.warm_up(variant, width, height)
 

@@ -115,7 +115,7 @@ def check_packages(config: Config) -> None:
         if variant.quantisation != "none" and importlib.util.find_spec("torchao") is None:
             raise ConfigError(
                 f"variants.{name}.quantisation: {variant.quantisation} needs the package torchao;"
-                " install it, or set quantisation to none"
+                " install torchao==0.18.0, or set quantisation to none"
             )
 
 

@@ -134,3 +134,9 @@ def test_on_a_card_quantised_models_stay_near_bfloat16(
     expected = plain.denoiser(*given).float()
     difference = variant.denoiser(*given).float() - expected
     assert difference.norm() < 0.1 * expected.norm()
+
+
+def test_what_has_to_be_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"needs the package torchao; install torchao==0\.18\.0"):
+        check_quantisation("int8", torch.float32, torch.device("cpu"), compiled=False)
