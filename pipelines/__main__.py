@@ -6,12 +6,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines.commands import Command, judge, ladder, profile, quality
+from pipelines.commands import (
+    Command,
+    cost_study,
+    judge,
+    ladder,
+    predict_cost,
+    profile,
+    quality,
+)
 from pipelines.commands.arguments import recorded_command
 
 COMMANDS: tuple[Command, ...] = (
+    cost_study,
     judge,
     ladder,
+    predict_cost,
     profile,
     quality,
 )

@@ -23,7 +23,7 @@ def plot_costs(tables: Sequence[CostTable], path: Path) -> None:
     """Write one panel for each table as SVG: medians, p10 to p90 as bars, and the fitted form."""
     across = min(PANELS_ACROSS, len(tables))
     down = -(-len(tables) // across)
-    with _plain_style():
+    with plain_style():
         figure = Figure(figsize=(1.2 + 3.6 * across, 2.9 * down))
         panels = figure.subplots(down, across, squeeze=False).ravel().tolist()
         for axes, table in zip(panels, tables, strict=False):
@@ -33,7 +33,7 @@ def plot_costs(tables: Sequence[CostTable], path: Path) -> None:
         figure.savefig(path, format="svg", metadata={"Date": None})
 
 
-def _plain_style() -> AbstractContextManager[None]:
+def plain_style() -> AbstractContextManager[None]:
     """Small type, no frames, letters as outlines (no font is needed to show them)."""
     return rc_context(
         {

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 
 import torch
 
 from pipelines.encoding import Encoder
 from pipelines.engine import StepEngine
-from pipelines.jobs import PictureFailed, PictureRequest
+from pipelines.jobs import EngineEvent, PictureFailed, PictureRequest
 from pipelines.loading import Variant
 from policies.nouns import Ladder, Rung, Service
 
@@ -49,8 +49,9 @@ class StepRig:
         if self._left < 2:
             self._refill()
         self._left -= 1
-        taken_s = timed(self._engine.step, self._variant.device)
-        self._check_batch()
+        events: list[EngineEvent] = []
+        taken_s = timed(lambda: events.extend(self._engine.step()), self._variant.device)
+        self._check(events)
         return taken_s
 
     def _refill(self) -> None:
@@ -69,16 +70,14 @@ class StepRig:
                     guidance_scale=self._guidance_scale,
                 )
             )
-        failures = [event for event in self._engine.step() if isinstance(event, PictureFailed)]
-        if failures:
-            raise ValueError(
-                f"Variant {self._variant.name!r} cannot be measured: {failures[0].message}"
-            )
-        self._check_batch()
+        self._check(self._engine.step())
         self._left = self._service.steps - 1
 
-    def _check_batch(self) -> None:
-        """A call that memory made the engine cut in pieces is not the call that was asked for."""
+    def _check(self, events: Iterable[EngineEvent]) -> None:
+        """A step of fewer jobs, or one that memory made the engine cut in pieces, does not count."""
+        failed = next((event for event in events if isinstance(event, PictureFailed)), None)
+        if failed is not None:
+            raise ValueError(f"Variant {self._variant.name!r} cannot be measured: {failed.message}")
         if self._engine.batch_limit < self._batch:
             raise ValueError(
                 f"Variant {self._variant.name!r} cannot be measured: memory does not hold a batch "

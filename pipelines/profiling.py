@@ -144,6 +144,7 @@ def measure(
     threads: Sequence[int],
     repetitions: int,
     shuffler: random.Random,
+    warm_up_rounds: int = WARM_UP_ROUNDS,
 ) -> dict[int, dict[Cell, list[float]]]:
     """Seconds by torch's threads and cell; every probe once a round, in a new random order."""
     seconds: dict[int, dict[Cell, list[float]]] = {
@@ -158,14 +159,14 @@ def measure(
     )
     try:
         with Progress(*columns, transient=True) as progress:
-            rounds = WARM_UP_ROUNDS + repetitions
+            rounds = warm_up_rounds + repetitions
             task = progress.add_task("", total=rounds * len(seconds) * len(probes))
             for turn in range(rounds):
                 for count in shuffler.sample(tuple(seconds), len(seconds)):
                     _settle(count, probes)
                     for cell in shuffler.sample(tuple(probes), len(probes)):
                         taken_s = probes[cell]()
-                        if turn >= WARM_UP_ROUNDS:
+                        if turn >= warm_up_rounds:
                             seconds[count][cell].append(taken_s)
                         progress.advance(task)
     finally:
