@@ -131,5 +131,7 @@ def test_quantisation_without_its_package_is_told(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     variants = {**TINY_CONFIG["variants"], "full": {"source": "full", "quantisation": "int8"}}
-    assert "install torchao==0.18.0, or set quantisation" in fault(check_packages, place(variants=variants))
+    assert "install torchao==0.18.0, or set quantisation" in fault(
+        check_packages, place(variants=variants)
+    )
     check_packages(place())
