@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import itertools
 import os
 import random
 from collections.abc import Iterator, Sequence
@@ -63,12 +65,14 @@ class JobMix:
 class Sample:
     """The process between two lots of jobs, with nothing in the engine.
 
-    `resident_kb` is None where the system does not tell; `peak_kb` is the largest at any boundary
-    since the sample before. `tensor_bytes` counts storages once.
+    `resident_kb` is what the system counts, `peak_kb` the largest of that at any boundary since the
+    sample before, `held_kb` what remains once the C library has given back the memory that it keeps
+    for later; each None where the system does not tell. `tensor_bytes` counts storages once.
     """
 
     jobs: int
     resident_kb: float | None
+    held_kb: float | None
     peak_kb: float | None
     tensors: int
     tensor_bytes: int
@@ -88,6 +92,7 @@ def sample_jobs(
     rng = random.Random(seed)
     ladder = Ladder((Rung(variant.name, mix.steps, "max"),))
     engine = StepEngine({variant.name: variant}, ladder, PLACES)
+    _meet_every_shape(variant, mix)
     samples: list[Sample] = []
     for lot in track(range(jobs // every), "memory", transient=True, disable=not shows_progress):
         requests = [mix.request(lot * every + k, rng) for k in range(every)]
@@ -95,10 +100,30 @@ def sample_jobs(
         peak_kb = _run(engine, requests, doomed)
         _run(engine, [_last(variant, mix, lot)], {})
         tensors, tensor_bytes = live_tensors()
+        as_it_is_kb = resident_kb()
+        give_back_memory()
         samples.append(
-            Sample((lot + 1) * every, resident_kb(), peak_kb, tensors, tensor_bytes),
+            Sample((lot + 1) * every, as_it_is_kb, resident_kb(), peak_kb, tensors, tensor_bytes)
         )
     return samples
+
+
+@torch.inference_mode()
+def _meet_every_shape(variant: Variant, mix: JobMix) -> None:
+    """Encode, step and decode every number of texts, rows and pictures once.
+
+    torch keeps something for every shape that it has met, and which ones come when is chance.
+    """
+    text = variant.encoder.encode((None,))[0].tokens
+    for rows in range(1, 2 * PLACES + 1):  # a guided job takes two
+        variant.encoder.encode([next(mix.prompts) for _ in range(rows)])
+        for width, height in mix.sizes:
+            shape = (rows, *variant.latent_shape(width, height)[1:])
+            latents = torch.zeros(shape, dtype=text.dtype, device=variant.device)
+            timesteps = torch.zeros(rows, device=variant.device)
+            variant.denoiser(latents, timesteps, text.expand(rows, -1, -1))
+            if rows <= PLACES:
+                variant.decoder.decode(latents)
 
 
 def _last(variant: Variant, mix: JobMix, lot: int) -> PictureRequest:
@@ -136,6 +161,13 @@ def resident_kb() -> float | None:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1000
 
 
+def give_back_memory() -> None:
+    """Have the C library return what it keeps of freed memory, where it can (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def live_tensors() -> tuple[int, int]:
     """How many tensors Python knows of, and the bytes of their storages, each storage once."""
     gc.collect()
@@ -156,7 +188,8 @@ def measure_memory(
     variant = load_variant("full", folder, embeddings_kept=EMBEDDINGS_KEPT)
     side = variant.native_size
     sizes = ((side, side), (side + side // 2, side))
-    mix = JobMix("full", prompts, own_samplers(variant), sizes)
+    drawn = list(itertools.islice(prompts, 2 * jobs))  # now, so that they are no growth
+    mix = JobMix("full", iter(drawn), own_samplers(variant), sizes)
     samples = sample_jobs(variant, mix, jobs=jobs, every=EVERY, seed=seed, shows_progress=True)
     settled = [sample for sample in samples if sample.jobs >= SETTLED_AFTER]
     told = ", ".join(f"{width}x{height}" for width, height in sizes)
@@ -166,9 +199,12 @@ def measure_memory(
             f"{jobs} jobs of {mix.steps} steps, {PLACES} at a time, of all samplers "
             f"({', '.join(mix.samplers)}) and sizes ({told}), half of them guided, a fifth with "
             "intermediate pictures, a fifth with a negative prompt of their own, a tenth cancelled; "
-            f"every prompt new. Looked at after every {EVERY} jobs, with the engine empty; what "
-            f"counts begins after {SETTLED_AFTER} jobs. The slope is a least squares line with an "
-            "interval widened for the samples' likeness to their neighbours."
+            f"every prompt new. Every shape was met once beforehand. Looked at after every {EVERY} "
+            f"jobs, with the engine empty; what counts begins after {SETTLED_AFTER} jobs. Held is "
+            "what remains resident once the C library has given back the memory that it keeps for "
+            "later, which jumps by some MB with the order of sizes. The growth is the slope of a "
+            "least squares line through the held memory, its interval widened for the samples' "
+            "likeness to their neighbours."
         ),
         claims=_claims(settled),
         table=_table(samples[0], settled),
@@ -179,13 +215,13 @@ def measure_memory(
 def _claims(settled: Sequence[Sample]) -> tuple[Claim, ...]:
     counts = [float(sample.tensors) for sample in settled]
     numbers = [float(sample.jobs) for sample in settled]
-    resident = [sample.resident_kb for sample in settled if sample.resident_kb is not None]
-    name, unit = "resident memory: growth per job", "kB"
-    if len(resident) < len(settled):
+    held = [sample.held_kb for sample in settled if sample.held_kb is not None]
+    name, unit = "held memory: growth per job", "kB"
+    if len(held) < len(settled):
         why = "this system does not tell a process's resident memory"
         growth = Claim(name, None, FLAT_KB_PER_JOB, True, unit=unit, note=why)
     else:
-        line = trend(numbers, resident)
+        line = trend(numbers, held)
         growth = Claim(name, line.slope, FLAT_KB_PER_JOB, True, line.interval, unit)
     spread = max(counts) - min(counts)
     everywhere = Interval(spread, spread)
@@ -200,11 +236,13 @@ def _table(first: Sample, settled: Sequence[Sample]) -> Table:
     rows = [
         (
             str(sample.jobs),
+            megabytes(sample.held_kb),
             megabytes(sample.resident_kb),
             str(sample.tensors),
             f"{sample.tensor_bytes / 1e6:.2f}",
         )
         for sample in (first, settled[0], settled[len(settled) // 2], settled[-1])
     ]
-    rows.append(("peak at any boundary", megabytes(max(peaks) if peaks else None), "", ""))
-    return Table(("jobs done", "resident, MB", "live tensors", "their storages, MB"), tuple(rows))
+    rows.append(("peak at any boundary", "", megabytes(max(peaks) if peaks else None), "", ""))
+    columns = ("jobs done", "held, MB", "resident, MB", "live tensors", "their storages, MB")
+    return Table(columns, tuple(rows))
