@@ -30,7 +30,7 @@ class Batches:
     """What runs in one engine. Only the denoising thread uses it.
 
     `limit` is the largest number of jobs in one call of a model; running out of memory halves it.
-    A boundary is `begin`, then `step`; `due` and `left` collect what it leaves for others.
+    A boundary is `begin`, then `step`, then `hand_out` for what it leaves to others.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class Batches:
         tuner: ThresholdTuner | None,
     ) -> None:
         self.limit = places
-        self.due: list[Due] = []
-        self.left: list[str] = []
+        self._due: list[Due] = []
+        self._left: list[str] = []
         self._variants = variants
         self._ladder = ladder
         self._places = places
@@ -57,7 +57,6 @@ class Batches:
 
     def begin(self, notes: Notes) -> list[EngineEvent]:
         """Drop the cancelled, take in the ready, and let jobs exit early as the notes say."""
-        self.due, self.left = [], []
         for bank in self._banks.values():
             for job in [job for job in bank.jobs if job.request.job_id in notes.cancelled]:
                 self._leave(bank, job)
@@ -86,10 +85,15 @@ class Batches:
                 events += self._after_step(bank, job)
         return events
 
+    def hand_out(self) -> tuple[list[Due], list[str]]:
+        """The latents to decode and the ids of the jobs that have left, each told once."""
+        told, self._due, self._left = (self._due, self._left), [], []
+        return told
+
     def warm_up(self, variant: Variant, width: int, height: int) -> None:
         """Call the variant's model with every number of rows that it will be called with."""
         text = variant.encoder.encode((None,))[0]
-        self._bank_for(variant, width, height).warm_up(text, range(1, self._places + 1))
+        self._bank_for(variant, width, height).warm_up(text)
 
     # -- joining and leaving --------------------------------------------------------------------
 
@@ -110,7 +114,7 @@ class Batches:
             if not is_out_of_memory(error):
                 raise
             free_cached_memory()
-            self.left.append(request.job_id)
+            self._left.append(request.job_id)
             return [PictureFailed(request.job_id, OUT_OF_MEMORY)]
         bank.join(job, latents, ready.prompt, ready.negative)
         return []
@@ -131,7 +135,7 @@ class Batches:
 
     def _leave(self, bank: SlotBank, job: RunningJob) -> None:
         bank.leave(job)
-        self.left.append(job.request.job_id)
+        self._left.append(job.request.job_id)
 
     def _finish(
         self, bank: SlotBank, job: RunningJob, latents: torch.Tensor, exit: EarlyExit | None = None
@@ -144,7 +148,7 @@ class Batches:
 
     def _decode(self, job: RunningJob, latents: torch.Tensor, partial: int | None) -> None:
         kept = latents[job.row : job.row + 1].clone()  # the row goes to somebody else
-        self.due.append(Due(job, kept, partial, stamped(kept)))
+        self._due.append(Due(job, kept, partial, stamped(kept)))
 
     # -- early exits ----------------------------------------------------------------------------
 

@@ -19,12 +19,13 @@ class Decoder:
                 "Autoencoders with latents_mean in their config are not handled; use one without."
             )
         self._autoencoder = autoencoder
+        self._dtype: torch.dtype = autoencoder.dtype  # asking the model walks all of its layers
         self._scale = float(autoencoder.config.scaling_factor)
         self._shift = float(getattr(autoencoder.config, "shift_factor", None) or 0.0)
 
     def decode(self, latents: torch.Tensor) -> list[Picture | None]:
         """Pictures of `latents` (B, C, h, w) in one call; None where a pixel is not a number."""
-        scaled = latents.to(self._autoencoder.dtype) / self._scale + self._shift
+        scaled = latents.to(self._dtype) / self._scale + self._shift
         decoded = self._autoencoder.decode(scaled, return_dict=False)[0].float()
         sound = torch.isfinite(decoded).flatten(1).all(1).tolist()
         unit = (decoded / 2 + 0.5).clamp(0, 1).nan_to_num()

@@ -31,11 +31,12 @@ class Encoder:
     Several threads may call it; one waits for the other, for tokenizers are not made for two.
     """
 
-    def __init__(self, pipeline: Any, kept: int = EMBEDDINGS_KEPT) -> None:
-        """`kept` bounds the cache, in texts; ValueError if it is below 1."""
+    def __init__(self, pipeline: Any, device: torch.device, kept: int = EMBEDDINGS_KEPT) -> None:
+        """`device` runs the text encoders. `kept` bounds the cache, in texts; ValueError if below 1."""
         if kept < 1:
             raise ValueError(f"The embedding cache must keep at least 1 text, got {kept}.")
         self._pipeline = pipeline
+        self._device = device
         self._kept = kept
         self._cache: OrderedDict[str | None, Embedding] = OrderedDict()
         self._one_at_a_time = threading.Lock()
@@ -87,15 +88,16 @@ class Encoder:
     def _run(self, texts: list[str | None]) -> list[Embedding]:
         result = self._pipeline.encode_prompt(
             [text or "" for text in texts],
-            device=self._pipeline.device,
+            device=self._device,
             num_images_per_prompt=1,
             do_classifier_free_guidance=False,
         )
         tokens, pooled = result[0], result[2] if len(result) == 4 else None
         embeddings = []
         for row, text in enumerate(texts):
-            own = tokens[row : row + 1]
-            own_pooled = None if pooled is None else pooled[row : row + 1]
+            # Copies: a view would keep the whole call's texts in memory with this one.
+            own = tokens[row : row + 1].clone()
+            own_pooled = None if pooled is None else pooled[row : row + 1].clone()
             if text is None and self._zeros_for_none:
                 own = torch.zeros_like(own)
                 own_pooled = None if own_pooled is None else torch.zeros_like(own_pooled)

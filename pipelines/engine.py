@@ -159,7 +159,7 @@ class StepEngine:
         self._settle_threads()
         events = self._batches.begin(self._desk.take_notes())
         events += self._batches.step()
-        self._desk.put_due(self._batches.due, self._batches.left)
+        self._desk.put_due(*self._batches.hand_out())
         self._forget_ended(events)
         return events
 
@@ -215,7 +215,8 @@ class StepEngine:
 
     def _forget_ended(self, events: Iterable[EngineEvent]) -> None:
         ended = [event.job_id for event in events if isinstance(event, PictureDone | PictureFailed)]
-        self._desk.forget(ended)
+        if ended:
+            self._desk.forget(ended)
 
 
 def _check_ladder(variants: Mapping[str, Variant], ladder: Ladder) -> None:

@@ -26,7 +26,6 @@ from pipelines.encoding import EMBEDDINGS_KEPT, Encoder
 from pipelines.execution import Denoiser, Execution, check_execution
 from pipelines.placement import (
     Offload,
-    TextPipeline,
     check_dtype,
     check_offload,
     execution_device,
@@ -192,10 +191,9 @@ def load_variant(
         fixed = made.fixed_schedule if fixed_schedule is None else fixed_schedule
         steps = (4 if fixed else DEFAULT_STEPS) if steps is None else steps
         made.plan(steps)  # too many for the model's training are refused here
-        decoder = Decoder(pipeline.vae)
-        text_pipeline = pipeline if offload == "none" else TextPipeline(pipeline, target)
-        encoder = Encoder(text_pipeline, embeddings_kept)
         _prepare(pipeline, target, execution, offload, quantisation)
+        decoder = Decoder(pipeline.vae)
+        encoder = Encoder(pipeline, target, embeddings_kept)
         denoiser = Denoiser(pipeline.unet, execution, quantised=quantisation != "none")
     if guidance_scale is None:
         guidance_scale = 1.0 if fixed else DEFAULT_GUIDANCE

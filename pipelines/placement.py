@@ -137,20 +137,5 @@ class _BringsItsNetwork(ModelHook):
         return send_to_device(args, device), send_to_device(kwargs, device)
 
 
-class TextPipeline:
-    """A pipeline as the encoder sees it, on the device that runs it.
-
-    `DiffusionPipeline.device` tells where weights lie, which is elsewhere under offload.
-    """
-
-    def __init__(self, pipeline: Any, device: torch.device) -> None:
-        """Everything but `device` is the pipeline's own."""
-        self._pipeline = pipeline
-        self.device = device
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pipeline, name)
-
-
 def _version(capability: tuple[int, int]) -> str:
     return f"{capability[0]}.{capability[1]}"

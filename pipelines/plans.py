@@ -129,7 +129,8 @@ def advance(
     `noise` is unit noise, needed where "next_noise" is among the terms. Nothing is written before
     everything is computed, so running out of memory leaves the state as it was.
     """
-    k = {name: coefficients[:, i].view(-1, 1, 1, 1) for i, name in enumerate(COLUMNS)}
+    columns = coefficients.view(*coefficients.shape, 1, 1, 1).unbind(1)
+    k = dict(zip(COLUMNS, columns, strict=True))
     x, before = state.latents, state.estimate
     estimate = k["estimate_x"] * x + k["estimate_v"] * outputs
     if clips is not None:

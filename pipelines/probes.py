@@ -87,7 +87,7 @@ class StepRig:
 
 def encode_probe(variant: Variant) -> Probe:
     """One new text an encoding: a cache of its own, and never the same text twice."""
-    encoder = Encoder(variant.pipeline, kept=1)
+    encoder = Encoder(variant.pipeline, variant.device, kept=1)
     numbers = count()
 
     @torch.inference_mode()

@@ -7,7 +7,6 @@ only when a job joins, leaves or drops its guidance.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -205,11 +204,12 @@ class SlotBank:
         """How many of the rows first..last, the first of them, are guided."""
         return min(max(self.guided - first, 0), last - first)
 
-    def warm_up(self, text: Embedding, batches: Sequence[int]) -> None:
-        """Call the model once with every size of batch, with and without guidance."""
+    def warm_up(self, text: Embedding) -> None:
+        """Call the model once with every number of rows that there can be."""
         if self._prompt is None:
             self._write_texts(0, text, None)
-        for rows in sorted({self.variant.rows_for(n) for b in batches for n in (b, 2 * b)}):
+        rows_max = (2 if self.variant.guided else 1) * len(self._row)
+        for rows in sorted({self.variant.rows_for(n) for n in range(1, rows_max + 1)}):
             self._inputs.call(rows)
 
 

@@ -11,6 +11,8 @@ import torch
 from pipelines.encoding import Encoder, PromptTooLongError
 from pipelines.loading import Variant, load_variant
 
+CPU = torch.device("cpu")
+
 
 class CountingPipeline:
     """Counts the texts that really go through the text encoder."""
@@ -30,7 +32,7 @@ class CountingPipeline:
 @torch.inference_mode()
 def test_the_cache_is_bounded_and_drops_the_least_recently_used(full: Variant) -> None:
     pipeline = CountingPipeline(full.pipeline)
-    encoder = Encoder(pipeline, kept=2)
+    encoder = Encoder(pipeline, CPU, kept=2)
     for text in ("a", "b", "a", "c", "a", "b"):
         encoder.encode([text])
         assert len(encoder) <= 2
@@ -40,7 +42,7 @@ def test_the_cache_is_bounded_and_drops_the_least_recently_used(full: Variant) -
 @torch.inference_mode()
 def test_new_texts_share_one_call_even_beyond_the_bound(full: Variant) -> None:
     pipeline = CountingPipeline(full.pipeline)
-    encoder = Encoder(pipeline, kept=1)
+    encoder = Encoder(pipeline, CPU, kept=1)
     embeddings = encoder.encode(["a", "b", "a", "c"])
     assert pipeline.calls == [["a", "b", "c"]]
     assert embeddings[0] is embeddings[2]
@@ -49,8 +51,8 @@ def test_new_texts_share_one_call_even_beyond_the_bound(full: Variant) -> None:
 
 @torch.inference_mode()
 def test_an_embedding_does_not_depend_on_its_company(full: Variant) -> None:
-    together = Encoder(full.pipeline).encode(["red", "a blue square"])[1]
-    (alone,) = Encoder(full.pipeline).encode(["a blue square"])
+    together = Encoder(full.pipeline, CPU).encode(["red", "a blue square"])[1]
+    (alone,) = Encoder(full.pipeline, CPU).encode(["a blue square"])
     assert torch.allclose(together.tokens, alone.tokens, atol=1e-5)
 
 
@@ -72,4 +74,4 @@ def test_a_prompt_that_would_be_cut_is_refused(full: Variant) -> None:
 
 def test_a_cache_needs_room(full: Variant) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        Encoder(full.pipeline, kept=0)
+        Encoder(full.pipeline, CPU, kept=0)

@@ -56,6 +56,8 @@ def test_an_autoencoder_that_overflows_in_half_precision_stays_in_single(copy: P
     variant = load_variant("half", copy, dtype="float16")
     assert variant.unet.dtype == torch.float16
     assert variant.pipeline.vae.dtype == torch.float32
+    with torch.inference_mode():
+        assert variant.decoder.decode(torch.zeros(1, 4, 8, 8))[0] is not None
 
 
 def test_no_safety_checker_is_loaded(full: Variant) -> None:
