@@ -6,11 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines.benchmarks import engine_command, gpu_speed
+from pipelines.commands.arguments import quieten_libraries
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status, 2 for input that has to be changed."""
+    quieten_libraries()
+    from pipelines.benchmarks import engine_command, gpu_speed  # both load torch's libraries
+
     parser = argparse.ArgumentParser(prog="python -m pipelines.benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True)
     engine_command.add_to(commands)
