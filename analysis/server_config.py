@@ -135,7 +135,7 @@ def _exit_rules(controller: Mapping[str, Any], ladder: Ladder) -> ExitRules:
     way = controller.get("apply", "in_flight")
     if way not in APPLIED:
         raise ValueError(f"controller.apply must be one of {', '.join(APPLIED)}, not {way!r}")
-    return ExitRules.applied(way, float(controller.get("finish_from", 0.6)), ladder)
+    return ExitRules.applied(way, float(controller.get("finish_from", 0.8)), ladder)
 
 
 def _controller(section: Mapping[str, Any]) -> Controller:

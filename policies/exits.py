@@ -42,7 +42,7 @@ class ExitRules:
     """
 
     on_lower: OnLowerRung = "replan"
-    finish_from: float = 0.6
+    finish_from: float = 0.8
     hands_over: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -116,7 +116,7 @@ class ControllerSection(Section):
     leave: tuple[int, ...] = ()
     min_hold_s: Annotated[float, Field(ge=0)] = 0.0
     apply: Literal["at_start", "in_flight", "finish_now", "hand_over"] = "in_flight"
-    finish_from: ShareAboveNone = 0.6
+    finish_from: ShareAboveNone = 0.8
 
     @model_validator(mode="after")
     def _keys_belong_to_the_kind(self) -> ControllerSection:
