@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from pipelines.cost_samples import DeviceSpeed, Work, WorkByRows
 from pipelines.loading import DTYPES
-from pipelines.probes import Probe, timed
+from pipelines.probes import Probe, steady, timed
 
 library: Any = diffusers  # its classes are untyped
 
@@ -31,6 +31,7 @@ MATMUL_SIDE = 512
 CONV_CHANNELS, CONV_SIDE, CONV_ROWS = 96, 16, 4
 COPY_BYTES = 2**26
 USUAL_TOKENS = 77  # positions of CLIP text encoders
+PROBE_CALLS = 5  # timed one after the other, every time that it is a probe's turn
 SMALL_CALLS = 60
 """Operator calls in one timing of small calls: they are too short to be timed alone."""
 
@@ -173,7 +174,9 @@ def speed_probes(device: torch.device, dtype: str) -> dict[str, Probe]:
         "copy": lambda: target.copy_(source),
         "calls": lambda: small(few),
     }
-    return {name: _without_gradients(each, device) for name, each in work.items()}
+    return {
+        name: steady(_without_gradients(each, device), PROBE_CALLS) for name, each in work.items()
+    }
 
 
 def _without_gradients(work: Callable[[], object], device: torch.device) -> Probe:

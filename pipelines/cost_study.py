@@ -21,7 +21,7 @@ from pipelines.cost_features import count_work, read_config, read_shape, speed_o
 from pipelines.cost_samples import CostStudy, DeviceSpeed, Sample, Setting, Work
 from pipelines.execution import Denoiser
 from pipelines.loading import DTYPES, Variant, load_variant
-from pipelines.probes import Probe, StepRig
+from pipelines.probes import Probe, StepRig, steady
 from pipelines.profiling import (
     Cell,
     describe_commit,
@@ -34,7 +34,7 @@ from pipelines.profiling import (
 library: Any = diffusers  # its classes are untyped
 
 WEIGHTS = Path(__file__).parent / "embedded" / "weights"
-WARM_UP_ROUNDS = 1
+STEPS_PER_VISIT = 3  # timed one after the other, every time that it is a cell's turn
 GFLOP_MAX = 4.0
 """Larger calls are left out: they would take most of the time and teach what smaller ones do."""
 
@@ -50,7 +50,7 @@ class StudySettings:
     latents: tuple[int, ...] = (8, 16, 24)
     threads: tuple[int, ...] = (1, 2)
     dtypes: tuple[str, ...] = ("float32", "bfloat16")
-    repetitions: int = 5
+    repetitions: int = 4
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -146,9 +146,9 @@ def run_study(settings: StudySettings, *, seed: int = 0, command: str = "") -> C
                 cell = one.cell(shape.latent_factor)
                 variant = variants[one.architecture]
                 rig = StepRig(variant, one.batch, *cell.size, guided=one.guided)
-                probes[cell] = rig.run
+                probes[cell] = steady(rig.run, STEPS_PER_VISIT)
     seconds = measure(
-        probes, settings.threads, settings.repetitions, random.Random(seed), WARM_UP_ROUNDS
+        probes, settings.threads, settings.repetitions, random.Random(seed), warm_up_rounds=0
     )
     speeds: dict[Setting, DeviceSpeed] = {}
     samples: list[Sample] = []
@@ -180,7 +180,7 @@ def measure_speed(device: torch.device, setting: Setting, *, repetitions: int = 
         Cell(setting.dtype, "", name): probe
         for name, probe in speed_probes(device, setting.dtype).items()
     }
-    timings = measure(cells, (setting.threads,), repetitions, random.Random(0))
+    timings = measure(cells, (setting.threads,), repetitions, random.Random(0), warm_up_rounds=0)
     return _speed(timings[setting.threads], setting.dtype)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterable
 from itertools import count
@@ -83,6 +84,20 @@ class StepRig:
                 f"Variant {self._variant.name!r} cannot be measured: memory does not hold a batch "
                 f"of {self._batch}; profile with smaller --batches."
             )
+
+
+def steady(probe: Probe, calls: int = 1) -> Probe:
+    """The median of `calls` in a row, after one that does not count.
+
+    Whatever ran before has taken the caches, and oneDNN keeps the kernels of the last thousand
+    layers only; a serving engine repeats the same step and finds both as it left them.
+    """
+
+    def run() -> float:
+        probe()
+        return statistics.median(probe() for _ in range(calls))
+
+    return run
 
 
 def encode_probe(variant: Variant) -> Probe:

@@ -1,8 +1,9 @@
 """What this machine takes for a step, an encoding and a decoding: the cost tables, measured.
 
-Steps are timed through the engine itself, with its sampler arithmetic and bookkeeping; encodings
-and decodings through the objects that the engine calls. Every round measures each thing once, in a
-new random order, so that a machine that slows down for a while slows all of them alike.
+Steps are timed through the engine itself, with its sampler arithmetic and bookkeeping, right after
+another of the same kind, as they follow each other when serving; encodings and decodings through
+the objects that the engine calls, right after other work. Every round measures each thing once, in
+a new random order, so that a machine that slows down for a while slows all of them alike.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pipelines.costs import CostTable, Measurement, VariantCosts
 from pipelines.loading import Variant
-from pipelines.probes import Probe, StepRig, decode_probe, encode_probe
+from pipelines.probes import Probe, StepRig, decode_probe, encode_probe, steady
 
 WARM_UP_ROUNDS = 3
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "torchao")
@@ -131,10 +132,10 @@ def _probes(
         probes[Cell(*of, "encode")] = encode_probe(variant)
         for size in sizes:
             for batch in batches:
-                probes[Cell(*of, "step", size, batch)] = StepRig(variant, batch, *size).run
+                probes[Cell(*of, "step", size, batch)] = steady(StepRig(variant, batch, *size).run)
                 if is_guided(variant):
                     rig = StepRig(variant, batch, *size, guided=False)
-                    probes[Cell(*of, "unguided_step", size, batch)] = rig.run
+                    probes[Cell(*of, "unguided_step", size, batch)] = steady(rig.run)
                 probes[Cell(*of, "decode", size, batch)] = decode_probe(variant, batch, *size)
     return probes
 

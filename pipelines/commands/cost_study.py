@@ -43,7 +43,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--dtype", action="append", default=[], help="may be repeated (default: float32, bfloat16)"
     )
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--repetitions", type=int, default=4, help="turns of each step")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0, help="of the order of the measurements")
 
