@@ -12,7 +12,7 @@ import torch
 
 from pipelines.costs import CostTable
 from pipelines.loading import Variant, load_variant
-from pipelines.probes import StepRig
+from pipelines.probes import StepRig, steady
 from pipelines.profiling import (
     WARM_UP_ROUNDS,
     Cell,
@@ -88,6 +88,12 @@ def test_the_order_is_a_new_one_every_round_and_the_seed_says_which() -> None:
     assert all(sorted(once) == list("abcdef") for once in rounds)
     assert len(set(rounds)) == len(rounds) == WARM_UP_ROUNDS + 4
     assert rounds == order(1) != order(2)
+
+
+def test_the_first_of_a_row_of_calls_does_not_count() -> None:
+    times = iter([9.0, 3.0, 1.0, 2.0, 9.0, 5.0, 5.0, 4.0])
+    probe = steady(lambda: next(times), calls=3)
+    assert [probe(), probe()] == [2.0, 5.0]
 
 
 @pytest.mark.parametrize(("guided", "rows"), [(True, 6), (False, 3)])
