@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipelines.quality_study.results import Study
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "embedded" / "weights"
-_PROMPTS = 120
+_PROMPTS = 100
 _SEED = 7
 _GUIDANCE = 2.5
 

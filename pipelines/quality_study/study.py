@@ -36,7 +36,7 @@ class Scope:
     """
 
     folders: tuple[Path, ...]
-    prompts: int = 120
+    prompts: int = 100
     seed: int = 7
     cores: int = 1
     max_batch: int = 16
