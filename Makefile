@@ -19,10 +19,10 @@ serve: $(RUN_READY) ## Start the image server on 127.0.0.1:8000 (PORT=, CONFIG= 
 demo: $(RUN_READY) ## Overload the server with and without early exit, hold a queueing model against it, write a report (8 min)
 	@exec $(BIN)/python -m analysis demo $(if $(CONFIG),--config "$(CONFIG)")
 
-test: $(TEST_READY) ## Run all tests (12 min on two cores)
+test: $(TEST_READY) ## Run all tests (15 min on two cores)
 	@exec $(BIN)/python -m pytest
 
-check: $(TEST_READY) ## Format, lint, strict types, import contract, fast tests (90 s)
+check: $(TEST_READY) ## Format, lint, strict types, import contract, fast tests (4 min)
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
