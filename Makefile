@@ -31,7 +31,7 @@ check: $(TEST_READY) ## Format, lint, strict types, import contract, fast tests 
 format: $(TEST_READY) ## Format the code and sort its imports
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
-bench-engine: $(RUN_READY) ## Measure the engine beside the library's pipeline, on this processor (15 min, nothing else running)
+bench-engine: $(RUN_READY) ## Measure the engine beside the library's pipeline, on this processor (8 min, nothing else running)
 	@exec $(BIN)/python -m pipelines.benchmarks engine --out analysis/benchmarks/engine.json
 
 bench-gpu: $(RUN_READY) ## Measure full-size architectures on a CUDA card; without one, say what was not measured
