@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from analysis.costs import Costs
+from policies.costs import Costs
 from analysis.records import EarlyExit
 from policies import ExitRules, Job, Ladder, Service, changed, guided_steps
 

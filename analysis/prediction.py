@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.costs import Costs, completion_rates_per_s
+from policies.costs import Costs, completion_rates_per_s
 from analysis.intervals import Band
 from analysis.lps import lps
 from analysis.queueing import Prediction, Unstable, mgc

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 
-from analysis.costs import Costs
+from policies.costs import Costs
 from analysis.engine_model import EngineModel, Grant, Run
 from analysis.records import Record, Result, Status, TimePoint
 from policies import (

@@ -25,7 +25,8 @@ from policies.events import (
     Ticked,
 )
 from policies.line import WaitingLine
-from policies.nouns import Job, Ladder, Load, Service
+from policies.load import Load
+from policies.nouns import Job, Ladder, Service
 from policies.rate import RateMeter
 from policies.service import service_for
 

@@ -25,10 +25,18 @@ class JobArrived:
 
 @dataclass(frozen=True, slots=True)
 class JobFinished:
-    """A picture is done; its place is free."""
+    """A picture is done; its place is free.
+
+    `rung` is the ladder index that was delivered, `steps_run` the steps that it took; None: as
+    granted. `confidence` (0 to 1) is a discriminator's that the picture is good enough, if there is
+    one: a cascade goes by it.
+    """
 
     now_s: float
     job_id: str
+    rung: int | None = None
+    steps_run: int | None = None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,8 @@ class JobCancelled:
 class EngineUp:
     """An engine has come up, or come up anew, with exactly these jobs running.
 
-    Sent once per start of an engine or of the dispatcher, not as a heartbeat: a job that counted
+    `pool` names the engines that are like it (same card, same variants), whose costs are one table;
+    `price_per_s` is what a second of it costs, in any one currency. Sent once per start of an engine or of the dispatcher, not as a heartbeat: a job that counted
     as running there and is not named in `running` was lost and waits again.
     """
 
@@ -60,10 +69,14 @@ class EngineUp:
     places: int
     variants: frozenset[str]
     running: tuple[str, ...] = ()
+    pool: str = ""
+    price_per_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.places < 1:
             raise ValueError(f"engine {self.engine_id}: places {self.places} must be at least 1")
+        if self.price_per_s < 0:
+            raise ValueError(f"engine {self.engine_id}: price_per_s {self.price_per_s} is below 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +88,37 @@ class EngineDown:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a running job is: steps done of the steps now planned."""
+
+    job_id: str
+    done: int
+    planned: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineProgressed:
+    """An engine tells how far its jobs are, with every report that it makes anyway."""
+
+    now_s: float
+    engine_id: str
+    progress: tuple[Progress, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ticked:
     """Time has passed: deadlines may have, and the controller may come back up."""
 
     now_s: float
 
 
-Event = JobArrived | JobFinished | JobFailed | JobCancelled | EngineUp | EngineDown | Ticked
+Event = (
+    JobArrived
+    | JobFinished
+    | JobFailed
+    | JobCancelled
+    | EngineUp
+    | EngineDown
+    | EngineProgressed
+    | Ticked
+)

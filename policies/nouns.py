@@ -1,4 +1,4 @@
-"""The words of the policies: rung, ladder, job, service, load.
+"""The words of the policies: rung, ladder, job, service.
 
 Everything here is an immutable value. Times are seconds on whatever clock the driver uses (wall
 clock live, virtual time in the simulator); nothing in this package reads a clock.
@@ -33,7 +33,8 @@ class Rung:
 
     `replannable` is False for few-step distilled variants: their schedule is fixed, so a running
     job is neither re-planned into such a rung nor out of it. `guidance_share` is the share of the
-    steps, from the first on, that run with guidance; the rest skip the unconditional half.
+    steps, from the first on, that run with guidance; the rest skip the unconditional half. `score`
+    is the measured quality of its pictures from 0 to 1, for policies that weigh quality by numbers.
     """
 
     variant: str
@@ -41,6 +42,7 @@ class Rung:
     quality: str
     replannable: bool = True
     guidance_share: float = 1.0
+    score: float | None = None
 
     def __post_init__(self) -> None:
         if not self.variant:
@@ -51,6 +53,10 @@ class Rung:
             raise ValueError(
                 f"rung {self.variant}@{self.steps}: guidance_share {self.guidance_share} must lie"
                 " between 0 and 1"
+            )
+        if self.score is not None and not 0.0 <= self.score <= 1.0:
+            raise ValueError(
+                f"rung {self.variant}@{self.steps}: score {self.score} must lie between 0 and 1"
             )
         quality_index(self.quality)
 
@@ -126,6 +132,18 @@ class Ladder:
     def variants(self) -> tuple[str, ...]:
         """The variants on the ladder, best first, each once."""
         return tuple(dict.fromkeys(rung.variant for rung in self.rungs))
+
+    def scores(self) -> tuple[float, ...]:
+        """The score of every rung; ValueError names the first that has none."""
+        found = []
+        for rung in self.rungs:
+            if rung.score is None:
+                raise ValueError(
+                    f"rung {rung} has no score; give each rung of the ladder the quality that was"
+                    " measured for it, from 0 to 1"
+                )
+            found.append(rung.score)
+        return tuple(found)
 
     def floor_for(self, quality: str) -> int:
         """Index of the lowest rung whose label is at least `quality` ("auto": the last rung).
@@ -206,7 +224,8 @@ class Job:
 
     arrival_s and deadline_s are absolute on the driver's clock. `floor` is the ladder index of the
     lowest acceptable rung. `variant` and `steps` are the client's wishes, if any. `fixed` says
-    that the client gave steps and no quality: it gets exactly those and is never lowered.
+    that the client gave steps and no quality: it gets exactly those and is never lowered. `tier` is
+    its priority class. `objective` names how its rung and engine are chosen, if not as usual.
     """
 
     job_id: str
@@ -218,6 +237,7 @@ class Job:
     deadline_s: float | None = None
     tenant: str = ""
     tier: str = "default"
+    objective: str | None = None
 
     def __post_init__(self) -> None:
         if not self.job_id:
@@ -228,19 +248,3 @@ class Job:
             raise ValueError(f"job {self.job_id}: steps {self.steps} must be at least 1")
         if self.fixed and self.steps is None:
             raise ValueError(f"job {self.job_id}: a fixed job must name its steps")
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """The snapshot that a controller sees.
-
-    `waiting` counts the jobs that wait once every place that can be granted is: the depth that a
-    starting job leaves behind. `places` is the total over all engines that are up.
-    """
-
-    now_s: float
-    waiting: int
-    running: int
-    engines: int
-    places: int
-    arrival_rate_per_s: float = 0.0

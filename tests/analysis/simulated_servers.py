@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.costs import Costs
+from policies.costs import Costs
 from analysis.simulator import EngineSpec, Overheads, Server, Template
 from policies import Controller, ExitRules, Ladder, Rung, Static
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.costs import completion_rates_per_s
+from policies.costs import completion_rates_per_s
 from analysis.lps import build_chain, lps, lps_law
 from analysis.queueing import Unstable
 from analysis.records import confidence_interval

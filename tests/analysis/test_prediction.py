@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.costs import completion_rates_per_s
+from policies.costs import completion_rates_per_s
 from analysis.prediction import (
     SPREAD,
     TabulatedCosts,

@@ -1,64 +1,12 @@
-"""Controllers: from the load to the current rung.
-
-A controller is a pure function of the load and its own former state, so that the live dispatcher,
-the simulator and an analytic model can all ask it. It is *monotone*: from the same state, more
-waiting jobs never lead to a better rung.
-"""
+"""Thresholds on the number of waiting jobs, with a gap between going down and coming back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
-from policies.nouns import Load
-
-
-@dataclass(frozen=True, slots=True)
-class ControllerState:
-    """The current rung, and the time at which it was last changed (-inf: never)."""
-
-    rung: int
-    since_s: float
-
-
-class Controller(Protocol):
-    """What the dispatcher asks of a controller."""
-
-    @property
-    def deepest(self) -> int:
-        """The largest ladder index that it may choose."""
-
-    def initial(self) -> ControllerState:
-        """The state in which it starts."""
-
-    def decide(self, load: Load, state: ControllerState) -> ControllerState:
-        """The state after seeing `load`; `state` itself if nothing changes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Static:
-    """Always the same rung: the server that does not adapt."""
-
-    rung: int = 0
-
-    def __post_init__(self) -> None:
-        if self.rung < 0:
-            raise ValueError(f"static rung {self.rung} must be a ladder index >= 0")
-
-    @property
-    def deepest(self) -> int:
-        """The one rung that it chooses."""
-        return self.rung
-
-    def initial(self) -> ControllerState:
-        """The one state that it has."""
-        return ControllerState(self.rung, float("-inf"))
-
-    def decide(self, load: Load, state: ControllerState) -> ControllerState:
-        """No load changes it."""
-        del load
-        return state
+from policies.controllers.base import ControllerState
+from policies.load import Load
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +50,11 @@ class Hysteresis:
     def deepest(self) -> int:
         """The rung that the last threshold enters."""
         return len(self.enter)
+
+    @property
+    def needs_costs(self) -> bool:
+        """It counts jobs and knows no costs."""
+        return False
 
     def initial(self) -> ControllerState:
         """Full service, free to change at once."""
