@@ -69,10 +69,26 @@ def bad_request(message: str, *, param: str | None = None, code: str | None = No
 def queue_full(retry_after_s: float | None, max_waiting: int) -> ApiError:
     """429: as many jobs wait as may wait."""
     message = f"Too many pictures are waiting already (at most {max_waiting}); try again later."
+    return _too_many(message, "queue_full", retry_after_s)
+
+
+def tenant_full(retry_after_s: float | None, tenant_max: int) -> ApiError:
+    """429: one tenant has as many jobs waiting and running as it may have."""
+    message = (
+        f"Too many pictures of this 'user' are being made or waiting already (at most {tenant_max});"
+        " try again when one is done."
+    )
+    return _too_many(message, "tenant_full", retry_after_s, param="user")
+
+
+def _too_many(
+    message: str, code: str, retry_after_s: float | None, param: str | None = None
+) -> ApiError:
     return ApiError(
         429,
         message,
-        code="queue_full",
+        code=code,
+        param=param,
         type_=TYPE_RATE,
         retry_after_s=1.0 if retry_after_s is None else retry_after_s,
         may_retry=False,
@@ -85,14 +101,20 @@ def deadline_passed(deadline_s: float) -> ApiError:
         f"The deadline of {deadline_s:g} s passed while the picture was waiting; it was not made."
         " Send a longer deadline_s, or none."
     )
-    return ApiError(
-        504,
-        message,
-        code="deadline_exceeded",
-        param="deadline_s",
-        type_=TYPE_SERVER,
-        may_retry=False,
+    return _too_late(message, "deadline_exceeded")
+
+
+def deadline_hopeless(deadline_s: float) -> ApiError:
+    """504 before the deadline: the job could not meet it even at its floor."""
+    message = (
+        f"The deadline of {deadline_s:g} s cannot be met any more, not even at the lowest quality"
+        " that the request accepts; it was not made. Send a longer deadline_s or a lower quality."
     )
+    return _too_late(message, "deadline_hopeless")
+
+
+def _too_late(message: str, code: str) -> ApiError:
+    return ApiError(504, message, code=code, param="deadline_s", type_=TYPE_SERVER, may_retry=False)
 
 
 def picture_failed(message: str) -> ApiError:

@@ -28,9 +28,33 @@ def test_a_full_queue_says_when_to_come_back(retry_after_s: float | None, header
     assert "at most 6" in error.message
 
 
+@pytest.mark.parametrize(("retry_after_s", "header"), [(3.5, "4"), (None, "1")])
+def test_a_tenant_with_its_share_is_told_apart_from_a_full_queue(
+    retry_after_s: float | None, header: str
+) -> None:
+    error = errors.tenant_full(retry_after_s, 3)
+    assert (error.status, error.code, error.type) == (429, "tenant_full", "rate_limit_error")
+    assert error.param == "user"
+    assert error.headers() == {"retry-after": header, "x-should-retry": "false"}
+    assert "at most 3" in error.message
+
+
+def test_a_hopeless_deadline_is_told_apart_from_one_that_passed() -> None:
+    hopeless, passed = errors.deadline_hopeless(2.5), errors.deadline_passed(2.5)
+    assert (hopeless.code, passed.code) == ("deadline_hopeless", "deadline_exceeded")
+    for error in (hopeless, passed):
+        assert (error.status, error.param) == (504, "deadline_s")
+        assert "2.5 s" in error.message
+    assert "lower quality" in hopeless.message
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(errors.deadline_passed(2.5), 504), (errors.picture_failed("It overflowed."), 500)],
+    [
+        (errors.deadline_passed(2.5), 504),
+        (errors.deadline_hopeless(2.5), 504),
+        (errors.picture_failed("It overflowed."), 500),
+    ],
 )
 def test_a_client_is_told_not_to_repeat_what_would_fail_again(error: ApiError, status: int) -> None:
     assert error.status == status
