@@ -19,6 +19,8 @@ LABELS: tuple[tuple[float, str], ...] = ((1.0, "high"), (5.0, "medium"), (math.i
 
 DROP_POINTS = 10.0
 RUNGS_MAX = 8
+SCORE_DIGITS = 4
+"""Decimals of a rung's score: the study's SSIM is no surer than that."""
 _AGAIN = "make it with `python -m pipelines quality`"
 
 
@@ -71,18 +73,24 @@ def choose_ladder(path: Path, rungs: int, *, drop: float = DROP_POINTS, by: By =
             f"{path} has no ladder of {rungs} rungs that lose at most {drop:g} points; ask for"
             " fewer with --rungs or allow more with --drop."
         )
-    ladder = Ladder(
-        tuple(
-            Rung(one.variant, one.steps, label_of(one), one.replannable, one.guidance_share)
-            for one in chosen
-        )
+    return Choice(Ladder(tuple(_rung(one) for one in chosen)), chosen, study)
+
+
+def _rung(offer: Offer) -> Rung:
+    label, score = label_of(offer), score_of(offer)
+    return Rung(
+        offer.variant, offer.steps, label, offer.replannable, offer.guidance_share, score=score
     )
-    return Choice(ladder, chosen, study)
 
 
 def label_of(offer: Offer) -> str:
     """The label that the accuracy lost allows."""
     return next(label for points, label in LABELS if offer.lost <= points)
+
+
+def score_of(offer: Offer) -> float:
+    """The rung's score for policies that weigh quality by numbers: SSIM to the full pictures."""
+    return round(min(1.0, max(0.0, offer.ssim)), SCORE_DIGITS)
 
 
 def yaml_of(choice: Choice) -> str:
@@ -94,6 +102,7 @@ def yaml_of(choice: Choice) -> str:
             keys += f", guidance_share: {rung.guidance_share:g}"
         if not rung.replannable:
             keys += ", replannable: false"
+        keys += f", score: {rung.score:g}"
         lines.append(
             f"  - {{{keys}}}  # cost {offer.cost_share:.3f}, {offer.lost:.1f} points lost"
             f" ({offer.lost_low:.1f} to {offer.lost_high:.1f}), SSIM {offer.ssim:.3f}"

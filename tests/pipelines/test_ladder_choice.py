@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.ladder_choice import choose_ladder, label_of, yaml_of
+from pipelines.ladder_choice import choose_ladder, label_of, score_of, yaml_of
 from pipelines.quality_study.pareto import pareto, save
 from pipelines.quality_study.results import MeanSteps, Study, price
 from pipelines.quality_study.settings import Setting
@@ -59,6 +59,20 @@ def test_labels_follow_the_accuracy_lost(tmp_path: Path) -> None:
         "full@6/guided 50 %": "medium",
         "turbo@2": "low",
     }
+
+
+def test_the_score_of_a_rung_is_its_likeness_to_the_full_pictures(tmp_path: Path) -> None:
+    choice = choose_ladder(written(tmp_path), 5)
+    scores = [rung["score"] for rung in yaml.safe_load(yaml_of(choice))["ladder"]]
+    assert scores[0] == 1.0
+    assert scores == [round(offer.ssim, 4) for offer in choice.offers]
+    assert tuple(scores) == choice.ladder.scores()
+
+
+@pytest.mark.parametrize(("ssim", "score"), [(0.99999999, 1.0), (1.0001, 1.0), (-0.1, 0.0)])
+def test_a_score_lies_between_0_and_1(tmp_path: Path, ssim: float, score: float) -> None:
+    reference = choose_ladder(written(tmp_path), 1).offers[0]
+    assert score_of(replace(reference, ssim=ssim)) == score
 
 
 def test_no_rung_loses_more_than_allowed(tmp_path: Path) -> None:

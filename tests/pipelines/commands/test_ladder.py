@@ -14,7 +14,7 @@ from tests.pipelines.test_ladder_choice import written
 def test_the_section_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ladder", str(written(tmp_path)), "--rungs", "3", "--by", "accuracy"]) == 0
     ladder = yaml.safe_load(capsys.readouterr().out)["ladder"]
-    assert ladder[0] == {"variant": "full", "steps": 25, "quality": "high"}
+    assert ladder[0] == {"variant": "full", "steps": 25, "quality": "high", "score": 1}
     assert len(ladder) == 3
 
 
