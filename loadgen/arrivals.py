@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 
 Times = NDArray[np.float64]
 
-KINDS = ("poisson", "deterministic", "bursty", "replay")
+KINDS = ("poisson", "deterministic", "bursty", "diurnal", "replay")
+
+DAY_CELLS = 4096
+"""Parts of a day between which its rate is taken as constant: within 0.1 % of the mean rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,56 @@ class Burst:
         switching_per_s = 1.0 / self.mean_s + 1.0 / self.mean_quiet_s
         weight = self.share * (1.0 - self.share)
         return 1.0 + 2.0 * weight * spread**2 / (rate_per_s * switching_per_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """Shape of a day that begins at the night's trough: the rate over the mean rate at time t is
+
+        1 - swing * cos(2 pi t / period_s) - second * cos(4 pi t / period_s).
+
+    ``period_s`` None: the day is as long as the schedule. With the defaults the trough is 0.1 times
+    the mean, a third and two thirds of the day are peaks of 1.45 times, and midday between them
+    is at 1.3 times. ``second`` 0 leaves a plain sinusoid of amplitude ``swing``; a second peak
+    appears when ``second`` is above a quarter of ``swing``.
+    """
+
+    period_s: float | None = None
+    swing: float = 0.6
+    second: float = 0.3
+
+    def __post_init__(self) -> None:
+        period_s = self.period_s
+        if period_s is not None and not (math.isfinite(period_s) and period_s > 0.0):
+            raise ValueError(f"a day must last a positive number of seconds, got {period_s}.")
+        if not (self.swing >= 0.0 and self.second >= 0.0 and self.swing + self.second <= 1.0):
+            raise ValueError(
+                "a day's swing and second must be 0 or more and together at most 1 (more would need"
+                f" a negative rate at night), got {self.swing} and {self.second}."
+            )
+
+    def rate_factor(self, share: float) -> float:
+        """Rate over the mean rate at this share (0 to 1) of the day."""
+        angle = 2.0 * math.pi * share
+        return 1.0 - self.swing * math.cos(angle) - self.second * math.cos(2.0 * angle)
+
+    def cumulative(self, shares: Times) -> Times:
+        """Integral of ``rate_factor`` from 0 to each share; whole days count 1 each."""
+        angles = 2.0 * math.pi * shares
+        waves = self.swing * np.sin(angles) + 0.5 * self.second * np.sin(2.0 * angles)
+        return np.asarray(shares - waves / (2.0 * math.pi), dtype=np.float64)
+
+    @property
+    def peak_factor(self) -> float:
+        """Highest rate over the mean rate."""
+        if 4.0 * self.second <= self.swing:
+            return 1.0 + self.swing - self.second
+        return 1.0 + self.swing**2 / (8.0 * self.second) + self.second
+
+    @property
+    def trough_factor(self) -> float:
+        """Lowest rate over the mean rate."""
+        return 1.0 - self.swing - self.second
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,6 +195,24 @@ def bursty(rate_per_s: float, duration_s: float, seed: int, burst: Burst | None 
     return times[times < duration_s]
 
 
+def diurnal(rate_per_s: float, duration_s: float, seed: int, day: Day | None = None) -> Times:
+    """A Poisson process whose rate follows the day, with mean ``rate_per_s`` over whole days.
+
+    A rate-1 Poisson process is mapped through the inverse of the cumulative rate (time change;
+    Lewis, Shedler 1979), which is known in closed form and inverted between `DAY_CELLS` points a day.
+    """
+    _check(rate_per_s, duration_s)
+    day = day or Day()
+    period_s = day.period_s or duration_s
+    days = duration_s / period_s
+    cells = max(DAY_CELLS, math.ceil(DAY_CELLS * days))
+    shares = np.linspace(0.0, days, cells + 1)
+    expected = rate_per_s * period_s * day.cumulative(shares)
+    points = _unit_poisson(float(expected[-1]), np.random.default_rng(seed))
+    times: Times = np.interp(points, expected, shares * period_s)
+    return times[times < duration_s]
+
+
 def replay(path: Path, duration_s: float | None = None) -> Times:
     """Arrival times read from a text file, one number (seconds) a line; ``#`` starts a comment.
 
@@ -175,6 +246,7 @@ def make(
     duration_s: float | None,
     seed: int,
     burst: Burst | None = None,
+    day: Day | None = None,
     times_file: Path | None = None,
 ) -> Arrivals:
     """A schedule of the named kind (see ``KINDS``).
@@ -195,6 +267,14 @@ def make(
         times = poisson(rate_per_s, duration_s, seed)
     elif kind == "deterministic":
         times = deterministic(rate_per_s, duration_s)
+    elif kind == "diurnal":
+        day = day or Day()
+        times = diurnal(rate_per_s, duration_s, seed, day)
+        parameters = {
+            "day_s": day.period_s or duration_s,
+            "day_swing": day.swing,
+            "day_second": day.second,
+        }
     else:
         burst = burst or Burst()
         times = bursty(rate_per_s, duration_s, seed, burst)

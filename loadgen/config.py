@@ -29,6 +29,7 @@ TEXT_OPTIONS: tuple[tuple[str, str, str], ...] = (
     ("--burst-factor", "5", "bursty: rate inside a burst over the mean rate"),
     ("--burst-share", "0.1", "bursty: share of time spent in bursts"),
     ("--mean-burst-s", "5", "bursty: mean length of a burst in seconds"),
+    ("--day-s", "", "diurnal: length of one day in seconds (default: the duration)"),
     ("--prompts", str(DEFAULT_PROMPTS), "text file of prompts, one a line"),
     ("--out", "", "folder for requests.jsonl and run.json"),
     ("--model", "", "model to ask for (default: the server's)"),
@@ -64,6 +65,7 @@ class RunConfig:
     steps: int | None
     deadline_s: float | None
     timeout_s: float
+    day_s: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -171,6 +173,7 @@ def config_from_options(options: argparse.Namespace, url: str | None, out: str) 
         steps=steps,
         deadline_s=_number(options, "deadline_s"),
         timeout_s=_given(_number(options, "timeout_s"), "--timeout-s"),
+        day_s=_number(options, "day_s"),
     )
 
 
@@ -185,6 +188,7 @@ def to_flags(config: RunConfig) -> list[str]:
         "--burst-factor": config.burst_factor,
         "--burst-share": config.burst_share,
         "--mean-burst-s": config.mean_burst_s,
+        "--day-s": config.day_s,
         "--prompts": config.prompts,
         "--out": config.out,
         "--model": config.model,

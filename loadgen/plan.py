@@ -61,15 +61,17 @@ def make_plan(config: RunConfig) -> Plan:
             f"more than {REQUESTS_MAX}: lower one of them."
         )
     try:
-        bursty = config.arrivals == "bursty"
+        kind = config.arrivals
+        bursty, diurnal = kind == "bursty", kind == "diurnal"
         schedule = arrivals.make(
-            config.arrivals,
+            kind,
             rate_per_s=config.rate_per_s,
             duration_s=config.duration_s,
             seed=config.seed,
             burst=arrivals.Burst(config.burst_factor, config.burst_share, config.mean_burst_s)
             if bursty
             else None,
+            day=arrivals.Day(period_s=config.day_s) if diurnal else None,
             times_file=Path(config.times_file) if config.times_file else None,
         )
         prompts = read_prompts(Path(config.prompts))

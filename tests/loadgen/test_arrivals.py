@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from loadgen import arrivals
 
 
-@pytest.mark.parametrize("kind", ["poisson", "deterministic", "bursty"])
+@pytest.mark.parametrize("kind", ["poisson", "deterministic", "bursty", "diurnal"])
 @given(
     rate_per_s=st.floats(0.1, 50.0),
     duration_s=st.floats(0.5, 100.0),
@@ -72,6 +72,59 @@ def test_bursty_keeps_its_mean_rate_and_its_known_dispersion() -> None:
     measured = arrivals.dispersion_index(times, duration_s, 200)
     assert measured == pytest.approx(burst.dispersion_limit(5.0), rel=0.35)
     assert arrivals.gap_cv(times) > 1.1
+
+
+def test_bursts_of_nine_times_the_mean_rate_reach_it() -> None:
+    # The peak over mean of a public text-to-image trace (Alibaba): hours at nine times the mean.
+    burst = arrivals.Burst(factor=9.0, share=0.1, mean_s=20.0)
+    times = arrivals.bursty(10.0, 8_000.0, 4, burst)
+    counts = arrivals.window_counts(times, 8_000.0, 8_000)
+    assert counts.mean() == pytest.approx(10.0, rel=0.2)
+    busy = counts[counts > 50]
+    assert busy.mean() == pytest.approx(90.0, rel=0.05)
+    assert counts[counts <= 50].mean() == pytest.approx(10.0 / 9.0, rel=0.4)
+
+
+def test_a_day_keeps_its_mean_rate_and_follows_its_curve() -> None:
+    day = arrivals.Day()
+    duration_s = 2_400.0
+    times = arrivals.diurnal(50.0, duration_s, 5, day)
+    assert len(times) == pytest.approx(50.0 * duration_s, abs=4.0 * (50.0 * duration_s) ** 0.5)
+    measured = arrivals.window_counts(times, duration_s, 24) / (50.0 * duration_s / 24)
+    shares = (np.arange(24) + 0.5) / 24
+    assert measured == pytest.approx([day.rate_factor(share) for share in shares], abs=0.07)
+
+
+def test_a_day_has_the_peaks_and_the_trough_that_it_tells() -> None:
+    day = arrivals.Day()
+    curve = [day.rate_factor(share) for share in np.linspace(0.0, 1.0, 3001)]
+    assert (max(curve), min(curve)) == pytest.approx((1.45, 0.1))
+    assert (day.peak_factor, day.trough_factor) == pytest.approx((1.45, 0.1))
+    assert day.rate_factor(1 / 3) == pytest.approx(1.45)
+    one_peak = arrivals.Day(swing=0.8, second=0.0)
+    assert (one_peak.peak_factor, one_peak.trough_factor) == pytest.approx((1.8, 0.2))
+    assert one_peak.rate_factor(0.5) == pytest.approx(1.8)
+
+
+def test_a_day_is_poisson_once_its_clock_is_straightened() -> None:
+    day = arrivals.Day(period_s=500.0)
+    times = arrivals.diurnal(20.0, 2_000.0, 6, day)
+    # By hours it is far from Poisson; run at the cumulative rate, it is Poisson again.
+    assert arrivals.dispersion_index(times, 2_000.0, 96) > 20.0
+    straight = day.cumulative(times / 500.0)
+    assert arrivals.dispersion_index(straight, 4.0, 2_000) == pytest.approx(1.0, abs=0.13)
+    assert arrivals.gap_cv(straight) == pytest.approx(1.0, abs=0.02)
+
+
+def test_days_repeat_and_the_schedule_says_its_shape() -> None:
+    day = arrivals.Day(period_s=100.0)
+    made = arrivals.make("diurnal", rate_per_s=200.0, duration_s=250.0, seed=1, day=day)
+    assert made.parameters == {"day_s": 100.0, "day_swing": 0.6, "day_second": 0.3}
+    counts = arrivals.window_counts(made.times_s, 250.0, 25)
+    nights = counts[[0, 9, 10, 19, 20]]
+    assert nights.max() < 0.4 * counts.mean()
+    whole = arrivals.make("diurnal", rate_per_s=200.0, duration_s=250.0, seed=1)
+    assert whole.parameters["day_s"] == 250.0
 
 
 def test_thinning_is_a_partition_whose_parts_are_poisson() -> None:
@@ -138,6 +191,20 @@ def test_make_refuses_what_does_not_fit_together(tmp_path: Path) -> None:
 def test_a_burst_that_cannot_be_is_refused(fields: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="burst"):
         arrivals.Burst(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"swing": 0.8, "second": 0.3}, "negative rate"),
+        ({"swing": -0.1}, "0 or more"),
+        ({"swing": float("nan")}, "0 or more"),
+        ({"period_s": 0.0}, "positive number of seconds"),
+    ],
+)
+def test_a_day_that_cannot_be_is_refused(fields: dict[str, float], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        arrivals.Day(**fields)
 
 
 def test_schedules_records_and_audit_import_without_gevent() -> None:

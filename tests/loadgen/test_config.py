@@ -39,6 +39,8 @@ def test_flags_give_the_same_configuration_again() -> None:
     assert parse(*to_flags(config)) == config
     bursty = replace(config, arrivals="bursty", deadline_s=1.5, save_pictures=False)
     assert parse(*to_flags(bursty)) == bursty
+    diurnal = replace(config, arrivals="diurnal", day_s=120.0)
+    assert parse(*to_flags(diurnal)) == diurnal
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,7 @@ def test_flags_give_the_same_configuration_again() -> None:
         (["--rate", "nan", "--duration", "1"], "--rate must be above 0"),
         (["--rate", "1"], "--duration must not be empty"),
         (["--duration", "1"], "--rate must not be empty"),
+        (["--rate", "1", "--duration", "1", "--day-s", "0"], "--day-s must be above 0"),
         (["--rate", "1", "--duration", "1", "--steps", "2.5"], "whole number"),
         (["--rate", "1", "--duration", "1", "--steps", "0"], "at least 1"),
         (["--rate", "1", "--duration", "1", "--quality", "best"], "--quality must be one of"),

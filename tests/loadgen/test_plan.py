@@ -55,6 +55,12 @@ def test_bodies_are_openai_images_requests_with_seeds_counted_up(config: RunConf
     assert json.loads(asked.body(3)) == body | extra
 
 
+def test_a_diurnal_plan_has_days_of_the_length_asked_for(config: RunConfig) -> None:
+    asked = replace(config, arrivals="diurnal", rate_per_s=50.0, duration_s=100.0)
+    assert make_plan(asked).schedule.parameters["day_s"] == 100.0
+    assert make_plan(replace(asked, day_s=25.0)).schedule.parameters["day_s"] == 25.0
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
