@@ -18,12 +18,13 @@ class ControllerState:
     """The current rung, the time at which it was last changed (-inf: never), and a memory.
 
     `memory` is one number that a controller may keep from one decision to the next; what it means
-    is the controller's own affair.
+    is the controller's own affair. `inner` is the state of a controller that this one wraps.
     """
 
     rung: int
     since_s: float
     memory: float = 0.0
+    inner: ControllerState | None = None
 
 
 class Controller(Protocol):
