@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from itertools import count
 
 import torch
 
@@ -50,6 +51,8 @@ class Batches:
         self._rules = rules
         self._tuner = tuner
         self._banks: dict[tuple[str, int, int], SlotBank] = {}
+        self._joined = count()
+        self._applied = 0
         self._signals = Signals(late=next(iter(variants.values())).device.type == "cuda")
 
     def __len__(self) -> int:
@@ -63,9 +66,11 @@ class Batches:
         events: list[EngineEvent] = []
         for one in notes.ready:
             events += self._join(one)
+        asked = self._asked_to_exit(notes)
         for bank in list(self._banks.values()):
-            for job in list(bank.jobs):
-                self._exit_early(bank, job, notes)
+            for job in _by_age(bank):
+                if asked is None or job.request.job_id in asked:
+                    self._exit_early(bank, job, notes)
         return events
 
     def step(self) -> list[EngineEvent]:
@@ -81,7 +86,7 @@ class Batches:
                 steps = signal.job.steps_run
                 signal.job.converged |= self._tuner.exits(steps, signal.change)
         for bank in self._banks.values():
-            for job in list(bank.jobs):
+            for job in _by_age(bank):
                 events += self._after_step(bank, job)
         return events
 
@@ -116,6 +121,7 @@ class Batches:
             free_cached_memory()
             self._left.append(request.job_id)
             return [PictureFailed(request.job_id, OUT_OF_MEMORY)]
+        job.joined = next(self._joined)
         bank.join(job, latents, ready.prompt, ready.negative)
         return []
 
@@ -152,6 +158,18 @@ class Batches:
 
     # -- early exits ----------------------------------------------------------------------------
 
+    def _asked_to_exit(self, notes: Notes) -> set[str] | None:
+        """The jobs that the notes can do something to; None: all of them.
+
+        A re-plan or hand-over that a rung does not cause now it will not cause later either, so
+        only what is new (a rung, a job) can change. How far a job is decides about finishing.
+        """
+        if notes.announced != self._applied or self._rules.on_lower == "finish":
+            self._applied = notes.announced
+            return None
+        new = {one.request.job_id for one in notes.ready}
+        return new | notes.lowered.keys() | notes.finish_now
+
     def _exit_early(self, bank: SlotBank, job: RunningJob, notes: Notes) -> None:
         """Apply what the load asks of a running job: nothing, fewer steps, the end, or a move."""
         if job.steps_run > 0 and job.request.job_id in notes.finish_now:
@@ -162,7 +180,7 @@ class Batches:
             job.steps_planned,
             job.steps_run,
             floor=job.request.floor,
-            announced=notes.announced,
+            announced=max(notes.announced, notes.lowered.get(job.request.job_id, 0)),
             ladder=self._ladder,
             rules=self._rules,
             fixed=job.request.fixed,
@@ -187,6 +205,7 @@ class Batches:
         prompt, negative = embeddings_of(job.request, variant)
         bank.leave(job)
         job.hand_over(variant)
+        job.joined = next(self._joined)
         target = self._bank_for(variant, job.request.width, job.request.height)
         target.join(job, latents, prompt, negative if job.guidance_due else None)
 
@@ -242,3 +261,11 @@ class Batches:
             self._decode(job, state.estimate, job.partials_sent)
             job.partials_sent += 1
         return [StepDone(job_id, job.steps_run, job.steps_planned)]
+
+
+def _by_age(bank: SlotBank) -> list[RunningJob]:
+    """The bank's jobs in the order in which they joined it, whatever rows they have come to since.
+
+    Whoever ends first is told first, so this order must not hang on how rows are moved.
+    """
+    return sorted(bank.jobs, key=lambda job: job.joined)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,11 +46,12 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What the batch has to know at a boundary."""
+    """What the batch has to know at a boundary. `lowered` are rungs announced for one job alone."""
 
     cancelled: frozenset[str]
     ready: tuple[Ready, ...]
     announced: int
+    lowered: Mapping[str, int]
     finish_now: frozenset[str]
 
 
@@ -70,6 +71,7 @@ class Desk:
         self._cancelled: set[str] = set()
         self._finish_now: set[str] = set()
         self._announced = 0
+        self._lowered: dict[str, int] = {}
         self._woken: set[Part] = set()
 
     # -- callers --------------------------------------------------------------------------------
@@ -101,6 +103,11 @@ class Desk:
     def announce(self, rung: int) -> None:
         with self._changed:
             self._announced = rung
+
+    def lower(self, job_id: str, rung: int) -> None:
+        with self._changed:
+            if job_id in self._known:
+                self._lowered[job_id] = max(rung, self._lowered.get(job_id, 0))
 
     def finish_now(self, job_id: str) -> None:
         with self._changed:
@@ -171,7 +178,11 @@ class Desk:
             if ready:
                 self._ready.clear()
             self._running.update(one.request.job_id for one in ready)
-            return Notes(frozenset(dropped), ready, self._announced, frozenset(self._finish_now))
+            # What is lowered before it runs is lowered at its first boundary in the batch.
+            here = [job_id for job_id in self._lowered if job_id in self._running]
+            lowered = {job_id: self._lowered.pop(job_id) for job_id in here}
+            finish_now = frozenset(self._finish_now)
+            return Notes(frozenset(dropped), ready, self._announced, lowered, finish_now)
 
     def put_due(self, due: Sequence[Due], left: Iterable[str]) -> None:
         """Hand over latents to decode; the jobs of `left` have given up their places."""
@@ -212,3 +223,5 @@ class Desk:
         self._running -= gone
         self._cancelled -= gone
         self._finish_now -= gone
+        for job_id in gone & self._lowered.keys():
+            del self._lowered[job_id]

@@ -3,7 +3,8 @@
 The engine has no thread of its own. `step` is a whole boundary: `prepare` (encode the newcomers'
 texts), `denoise` (one step of everything that runs), `finish` (decode what is due). With two
 threads one calls `denoise` and the other `prepare` and `finish`, so that texts and pictures do not
-hold up the batch. `submit`, `cancel`, `announce` and `finish_now` may be called from any thread.
+hold up the batch. `submit`, `cancel`, `announce`, `lower` and `finish_now` may be called from any
+thread.
 """
 
 from __future__ import annotations
@@ -101,9 +102,17 @@ class StepEngine:
 
         ValueError if the ladder has no such rung.
         """
-        if not 0 <= rung < len(self.ladder):
-            raise ValueError(f"The ladder has rungs 0 to {self.ladder.last}, not {rung}.")
+        self._check_rung(rung)
         self._desk.announce(rung)
+
+    def lower(self, job_id: str, rung: int) -> None:
+        """Announce `rung` for one job alone: at the next boundary the rules say what the lower one of
+        this and the current rung does to it. Unknown ids are ignored.
+
+        ValueError if the ladder has no such rung.
+        """
+        self._check_rung(rung)
+        self._desk.lower(job_id, rung)
 
     def finish_now(self, job_id: str) -> None:
         """Decode a job's clean estimate at the next boundary after its first step; unknown ids are
@@ -207,6 +216,10 @@ class StepEngine:
         if request.converge and self.tuner is None:
             raise ValueError("This engine has no convergence exit; ask without converge.")
         variant.sampler_for(request.sampler).plan(request.service.steps)
+
+    def _check_rung(self, rung: int) -> None:
+        if not 0 <= rung < len(self.ladder):
+            raise ValueError(f"The ladder has rungs 0 to {self.ladder.last}, not {rung}.")
 
     def _settle_threads(self) -> None:
         """The one place that sets torch's threads: they belong to the thread that works."""

@@ -28,6 +28,7 @@ class RunningJob:
         self.sampler = variant.sampler_for(request.sampler)
         self.plan = self.sampler.plan(request.service.steps)
         self.row = -1
+        self.joined = 0  # its number among all that ever joined a bank of the engine
         self.stages_done = 0  # of the present plan; a re-plan starts it again
         self.steps_run = 0
         self.guided_steps = 0

@@ -87,6 +87,69 @@ def test_a_job_is_never_lengthened_again(full: Variant) -> None:
     assert done(run_out(engine))["job"].facts.steps_run == 4
 
 
+def test_one_job_alone_is_lowered(full: Variant) -> None:
+    engine = engine_of(full)
+    engine.submit(request("lowered"))
+    engine.submit(request("kept", seed=5))
+    for _ in range(6):
+        engine.step()
+    engine.lower("lowered", 1)
+    facts = {job_id: event.facts for job_id, event in done(run_out(engine)).items()}
+    assert (facts["lowered"].steps_run, facts["lowered"].early_exit) == (6 + 3, "replan")
+    assert facts["lowered"].rung_delivered == 1
+    assert (facts["kept"].steps_run, facts["kept"].rung_delivered) == (12, 0)
+
+
+def test_a_job_gets_the_lower_of_its_own_and_the_announced_rung(full: Variant) -> None:
+    engine = engine_of(full)
+    for job_id in ("own", "announced"):
+        engine.submit(request(job_id))
+    engine.announce(1)
+    engine.lower("own", 2)
+    engine.lower("announced", 0)
+    facts = {job_id: event.facts for job_id, event in done(run_out(engine)).items()}
+    assert {job_id: one.rung_delivered for job_id, one in facts.items()} == {
+        "own": 2,
+        "announced": 1,
+    }
+
+
+def test_a_job_that_waits_for_a_place_is_lowered_when_it_runs(full: Variant) -> None:
+    engine = engine_of(full, max_batch=1)
+    engine.submit(request("first"))
+    engine.step()
+    engine.submit(request("waiting"))
+    engine.lower("waiting", 1)
+    engine.lower("waiting", 0)
+    facts = done(run_out(engine))["waiting"].facts
+    assert (facts.steps_run, facts.rung_delivered) == (6, 1)
+
+
+def test_lowering_looks_at_the_rules_once_and_keeps_the_floor(full: Variant) -> None:
+    engine = engine_of(full, rules=ExitRules("finish", finish_from=0.5))
+    engine.submit(request("early"))
+    engine.submit(request("floored", floor=0, seed=4))
+    engine.step()
+    for job_id in ("early", "floored", "nobody"):
+        engine.lower(job_id, 1)
+    facts = {job_id: event.facts for job_id, event in done(run_out(engine)).items()}
+    assert (facts["early"].steps_run, facts["early"].early_exit) == (1 + 6, "replan")
+    assert (facts["floored"].steps_run, facts["floored"].early_exit) == (12, "none")
+
+
+def test_a_job_is_not_lowered_to_a_rung_that_there_is_not(full: Variant) -> None:
+    with pytest.raises(ValueError, match="rungs 0 to 3, not 4"):
+        engine_of(full).lower("job", 4)
+
+
+def test_jobs_that_end_together_are_told_in_the_order_in_which_they_joined(full: Variant) -> None:
+    engine = engine_of(full)
+    engine.submit(request("leaves", service=Service("full", 1, 2)))
+    for number in range(3):
+        engine.submit(request(f"job {number}", seed=number, service=Service("full", 4, 2)))
+    assert list(done(run_out(engine))) == ["leaves", "job 0", "job 1", "job 2"]
+
+
 def test_a_rung_at_start_only_leaves_running_jobs_alone(full: Variant) -> None:
     engine = engine_of(full, rules=ExitRules("keep"))
     engine.submit(request())
