@@ -1,4 +1,4 @@
-"""Controllers go down with the depth of the line and come back with a gap."""
+"""Hysteresis goes down with the depth of the line and comes back with a gap."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies import ControllerState, Hysteresis, Load, Static
+from policies.controllers import ControllerState, Hysteresis
+from tests.policies.controllers.loads import load
 
 HYSTERESIS = Hysteresis(enter=(4, 8, 12), leave=(1, 4, 8), min_hold_s=2.0)
-
-
-def load(waiting: int, now_s: float = 100.0) -> Load:
-    return Load(now_s=now_s, waiting=waiting, running=4, engines=1, places=4)
 
 
 @st.composite
@@ -22,18 +19,6 @@ def hystereses(draw: st.DrawFn) -> Hysteresis:
     for depth in enter:
         leave.append(draw(st.integers(leave[-1] if leave else 0, depth - 1)))
     return Hysteresis(tuple(enter), tuple(leave), draw(st.sampled_from([0.0, 1.0])))
-
-
-def test_the_static_controller_never_moves() -> None:
-    controller = Static(2)
-    state = controller.initial()
-    assert state.rung == controller.deepest == 2
-    assert controller.decide(load(1000), state) is state
-
-
-def test_a_static_rung_below_zero_is_refused() -> None:
-    with pytest.raises(ValueError, match="ladder index"):
-        Static(-1)
 
 
 @pytest.mark.parametrize(("waiting", "rung"), [(0, 0), (3, 0), (4, 1), (8, 2), (99, 3)])
