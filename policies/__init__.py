@@ -1,61 +1,101 @@
 """Pure decisions: who is admitted, in which order, where, and at which rung of the ladder.
 
-This package imports the standard library only, reads no clock, draws no random number and does no
-I/O. The same objects are driven by the live service (wall clock), by the simulator (virtual time)
-and, through their thresholds, by the analytic models.
+This package imports the standard library only, reads no clock and does no I/O; the few policies
+that draw at random draw from a generator that they are handed. The same objects are driven by the
+live service (wall clock), by the simulator (virtual time) and, through their thresholds, by the
+analytic models.
 
-Nouns (`nouns`)
-    `Rung` is a level of service (variant, steps, label). `Ladder` orders rungs from best to
+Nouns (`nouns`, `load`, `costs`)
+    `Rung` is a level of service (variant, steps, label, score). `Ladder` orders rungs from best to
     cheapest; `floor_for(quality)` turns a client's quality into a floor, `rung_for` gives the rung
     within a floor. `Job` is what the policies know of one image to make; `Service` what it gets;
-    `Load` what a controller sees. `service_for(job, ladder, rung)` decides the service at start.
+    `Load` what a controller sees; `Costs` what calls cost. `service_for(job, ladder, rung)` decides
+    the service at start.
 
-Controllers (`controllers`)
-    `Static` never changes; `Hysteresis` goes down as the line grows, and back with a gap and a
-    minimum hold. A controller maps (Load, ControllerState) to ControllerState.
-
-Early exits (`exits`)
-    `changed(service, planned, done, floor=…, announced=…, ladder=…, rules=…, fixed=…)` is what an
-    engine asks for each running job at a step boundary after a new rung was announced: None, or a
-    `Change` (new service, new number of planned steps, kind of exit). `ExitRules` say what a lower
-    rung does: nothing, re-plan, finish now, or hand over to a cheaper variant. The step arithmetic
-    is `remaining_after_replan`; `guided_steps` tells where a guidance share cuts a run.
+Decisions, each kind behind one protocol; `Policy` puts one of each together
+    ============== =============== ============================================================
+    kind           module          choices
+    ============== =============== ============================================================
+    controller     `controllers`   which rung: `Static`, `Hysteresis`, `LoadProportional`,
+                                   `DeadlineAware`, `QualityBudget`, `DecisionTable`,
+                                   `BurstAhead`, `Split`, `Cascade`
+    exit           `exits`         what a lower rung does to running jobs: keep, replan, finish,
+                                   hand_over (`ExitRules`, `changed`)
+    order          `orders`        who is next: `Fifo`, `EarliestDeadline`, `ShortestWork`,
+                                   `Tiers`, `FairShare`
+    routing        `routing`       which engine: `Uniform`, `RoundRobin`, `ShortestQueue`,
+                                   `TwoChoices`, `LeastCompletion`; and which rung as well:
+                                   `Cheapest`, `BestQuality`, `WithinBudget`
+    admission      `admission`     who may wait: `Admission`
+    ============== =============== ============================================================
 
 Dispatcher (`dispatcher`, `events`, `commands`)
-    `Dispatcher(ladder, controller, max_waiting, announces).handle(event)` returns commands:
+    `Dispatcher(policy, costs=…, draws=…).handle(event)` returns commands:
 
     ==================================== ========================================================
     event                                what comes of it
     ==================================== ========================================================
-    JobArrived(job, again, lost_engine)  StartJob, or it waits, or RejectJob
-    JobFinished / JobFailed              its place is free: StartJob for whoever is first
+    JobArrived(job, again, lost_engine)  AdmitJob and perhaps StartJob, or RejectJob
+    JobFinished / JobFailed              its place is free: StartJob for whoever is first; RedoJob
     JobCancelled                         the same, whether it waited or ran
-    EngineUp(places, variants, running)  StartJobs; AnnounceRung if the rung is not 0
-    EngineDown                           its jobs wait again where their arrival puts them
-    Ticked                               ExpireJob for passed deadlines; the rung may come back
+    EngineUp(places, variants, running)  StartJobs
+    EngineDown                           its jobs wait again where their rank puts them
+    EngineProgressed                     LowerJob for jobs that would be late
+    Ticked                               DropJob for passed deadlines; the rung may come back
     ==================================== ========================================================
 
-    After every event: expire, decide the rung from the depth that the next start leaves behind,
-    announce it (if it `announces`), then grant. A repeated event changes nothing. Jobs start in
-    order of arrival, except that a job passes another whose variant has no free place. A driver
-    that sleeps asks `next_deadline_s()`; a gateway that asks again finds its grant in `grant_of`.
+    After every event: drop who is due, decide the rung from the depth that the next starts leave
+    behind, announce it, then start whoever can. A repeated event changes nothing. A job passes
+    another whose variant has no free place. The parts are `line` (who waits, in lanes of jobs that
+    can get the same), `fleet` (who runs where, and until when), `matching` (who starts next),
+    `prospects` (whose deadline is hopeless) and `in_flight` (which running job must be lowered). A
+    driver that sleeps asks `next_deadline_s()`; a gateway that asks again finds its grant in
+    `grant_of`.
 
-Invariants, held by tests: admitted == finished + cancelled + failed + expired + waiting + running;
-nobody below its floor; the line is bounded; more waiting never raises quality; an expired job
-never starts; no engine is granted more than its places.
+Invariants, held by tests: admitted == finished + cancelled + failed + expired + hopeless + waiting
++ running; nobody below its floor; the line is bounded; more waiting never raises quality; a dropped
+job never starts; no engine is granted more than its places.
 """
 
-from policies.commands import AnnounceRung, Command, ExpireJob, RejectJob, StartJob
-from policies.controllers import Controller, ControllerState, Hysteresis, Static
-from policies.dispatcher import Counts, Dispatcher, EngineView
+from policies.admission import Admission
+from policies.commands import (
+    AdmitJob,
+    AnnounceRung,
+    Command,
+    DropJob,
+    LowerJob,
+    RedoJob,
+    RejectJob,
+    StartJob,
+)
+from policies.controllers import (
+    BurstAhead,
+    Cascade,
+    CascadeBand,
+    Controller,
+    ControllerState,
+    DeadlineAware,
+    DecisionTable,
+    Hysteresis,
+    LoadProportional,
+    QualityBudget,
+    RateBand,
+    Split,
+    SplitBand,
+    Static,
+)
+from policies.costs import Costs, completion_rate_per_s, completion_rates_per_s, run_s, steps_s
+from policies.dispatcher import RATE_WINDOW_S, Counts, Dispatcher, EngineView
 from policies.events import (
     EngineDown,
+    EngineProgressed,
     EngineUp,
     Event,
     JobArrived,
     JobCancelled,
     JobFailed,
     JobFinished,
+    Progress,
     Ticked,
 )
 from policies.exits import (
@@ -68,35 +108,65 @@ from policies.exits import (
     hand_overs,
     remaining_after_replan,
 )
+from policies.load import Load
 from policies.nouns import (
     ANY_QUALITY,
     QUALITY_ORDER,
     Job,
     Ladder,
-    Load,
     Rung,
     Service,
     quality_index,
+)
+from policies.orders import EarliestDeadline, FairShare, Fifo, Order, ShortestWork, Tiers
+from policies.policy import Policy
+from policies.routing import (
+    OBJECTIVES,
+    BestQuality,
+    Cheapest,
+    LeastCompletion,
+    RoundRobin,
+    Routing,
+    ShortestQueue,
+    TwoChoices,
+    Uniform,
+    WithinBudget,
 )
 from policies.service import service_for
 
 __all__ = [
     "ANY_QUALITY",
     "APPLIED",
+    "OBJECTIVES",
     "QUALITY_ORDER",
+    "RATE_WINDOW_S",
+    "Admission",
+    "AdmitJob",
     "AnnounceRung",
+    "BestQuality",
+    "BurstAhead",
+    "Cascade",
+    "CascadeBand",
     "Change",
+    "Cheapest",
     "Command",
     "Controller",
     "ControllerState",
+    "Costs",
     "Counts",
+    "DeadlineAware",
+    "DecisionTable",
     "Dispatcher",
+    "DropJob",
+    "EarliestDeadline",
     "EngineDown",
+    "EngineProgressed",
     "EngineUp",
     "EngineView",
     "Event",
     "ExitRules",
-    "ExpireJob",
+    "FairShare",
+    "Fifo",
     "Hysteresis",
     "Job",
     "JobArrived",
@@ -104,18 +174,41 @@ __all__ = [
     "JobFailed",
     "JobFinished",
     "Ladder",
+    "LeastCompletion",
     "Load",
+    "LoadProportional",
+    "LowerJob",
     "OnLowerRung",
+    "Order",
+    "Policy",
+    "Progress",
+    "QualityBudget",
+    "RateBand",
+    "RedoJob",
     "RejectJob",
+    "RoundRobin",
+    "Routing",
     "Rung",
     "Service",
+    "ShortestQueue",
+    "ShortestWork",
+    "Split",
+    "SplitBand",
     "StartJob",
     "Static",
     "Ticked",
+    "Tiers",
+    "TwoChoices",
+    "Uniform",
+    "WithinBudget",
     "changed",
+    "completion_rate_per_s",
+    "completion_rates_per_s",
     "guided_steps",
     "hand_overs",
     "quality_index",
     "remaining_after_replan",
+    "run_s",
     "service_for",
+    "steps_s",
 ]

@@ -7,15 +7,27 @@ object only, so its count of them is exact: an engine is granted no more than it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import count
-from typing import NamedTuple, assert_never
+from random import Random
+from typing import assert_never
 
-from policies.commands import AnnounceRung, Command, ExpireJob, RejectJob, StartJob
-from policies.controllers import Controller
+from policies.commands import (
+    AdmitJob,
+    AnnounceRung,
+    Command,
+    DropJob,
+    RedoJob,
+    RejectJob,
+    RejectReason,
+    StartJob,
+)
+from policies.controllers import Cascade, DeadlineAware, Split
+from policies.costs import Costs
 from policies.events import (
     EngineDown,
+    EngineProgressed,
     EngineUp,
     Event,
     JobArrived,
@@ -24,22 +36,31 @@ from policies.events import (
     JobFinished,
     Ticked,
 )
-from policies.line import WaitingLine
+from policies.fleet import Engine, Fleet, GroupKey, Running
+from policies.in_flight import lowerings
+from policies.line import LaneKey, WaitingLine
 from policies.load import Load
-from policies.nouns import Job, Ladder, Service
+from policies.matching import Matcher, Start
+from policies.nouns import Job
+from policies.policy import Policy
+from policies.prospects import Prospects
 from policies.rate import RateMeter
-from policies.service import service_for
 
 RATE_WINDOW_S = 10.0
+RECENT_SHARE = 0.2
+"""The share of the rate window over which `Load.recent_rate_per_s` is taken."""
+
 RETRY_AFTER_MIN_S = 1.0
 RETRY_AFTER_MAX_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Jobs so far. admitted == finished + cancelled + failed + expired + waiting + running.
+    """Jobs so far.
 
-    `rejected` jobs were never admitted; `requeued` counts returns to the line after a loss.
+    admitted == finished + cancelled + failed + expired + hopeless + waiting + running. `rejected`
+    jobs were never admitted. `requeued` counts returns to the line after a loss, `redone` those
+    after a picture that was not good enough.
     """
 
     admitted: int = 0
@@ -47,8 +68,10 @@ class Counts:
     cancelled: int = 0
     failed: int = 0
     expired: int = 0
+    hopeless: int = 0
     rejected: int = 0
     requeued: int = 0
+    redone: int = 0
     waiting: int = 0
     running: int = 0
 
@@ -58,78 +81,61 @@ class EngineView:
     """One engine as the dispatcher sees it; `running` holds job ids in order of their start."""
 
     engine_id: str
+    pool: str
     places: int
     variants: frozenset[str]
     running: tuple[str, ...]
-    announced_rung: int
-
-
-@dataclass(slots=True)
-class _Engine:
-    places: int
-    variants: frozenset[str]
-    running: dict[str, None] = field(default_factory=dict)  # an ordered set
-    announced_rung: int = 0
-
-    @property
-    def free(self) -> int:
-        return max(0, self.places - len(self.running))
-
-
-@dataclass(slots=True)
-class _Running:
-    job: Job | None  # None: an engine reported it before any gateway asked for it again
-    seq: int
-    engine_id: str
-    service: Service | None
-
-
-class _Grant(NamedTuple):
-    job: Job
-    seq: int
-    engine_id: str
-    service: Service
 
 
 class Dispatcher:
     """Drives admission, order, routing and the rung. Not thread-safe; one driver owns it.
 
-    `max_waiting` bounds the line for new jobs (jobs taken up again are exempt, and the places
-    bound those). With `announces` a change of rung is announced to the engines, whose exit rules
-    say what becomes of running jobs; without it the rung binds at start only.
-    ValueError if the controller can choose a rung that the ladder does not have.
+    `costs` are by pool, for policies that estimate. `draws` is the one source of randomness, for
+    policies that draw. Rates are taken over rate_window_s.
+    ValueError if the policy needs costs and there are none.
     """
 
     def __init__(
-        self, ladder: Ladder, controller: Controller, max_waiting: int, announces: bool
+        self,
+        policy: Policy,
+        *,
+        costs: Mapping[str, Costs] | None = None,
+        draws: Random | None = None,
+        rate_window_s: float = RATE_WINDOW_S,
     ) -> None:
-        if max_waiting < 1:
-            raise ValueError(f"max_waiting {max_waiting} must be at least 1")
-        if controller.deepest > ladder.last:
-            raise ValueError(
-                f"the controller can choose rung {controller.deepest}, but the last rung of the"
-                f" ladder is {ladder.last}; give it fewer thresholds or the ladder more rungs"
-            )
-        self._ladder = ladder
-        self._controller = controller
-        self._max_waiting = max_waiting
-        self._announces = announces
+        needed_by = policy.costs_needed_by()
+        if needed_by is not None and not costs:
+            raise ValueError(f"{needed_by} decides by a cost table; give each pool of engines one")
+        self.policy = policy
+        self._has_costs = bool(costs)
+        controller = policy.controller
+        self._split = controller if isinstance(controller, Split) else None
+        self._cascade = controller if isinstance(controller, Cascade) else None
+        self._by_deadline = controller if isinstance(controller, DeadlineAware) else None
+        rungs = policy.ladder.rungs
+        self._scores = None if any(r.score is None for r in rungs) else policy.ladder.scores()
         self._state = controller.initial()
-        self._line = WaitingLine()
-        self._running: dict[str, _Running] = {}
-        self._engines: dict[str, _Engine] = {}
+        self._line = WaitingLine(policy.order)
+        self._fleet = Fleet(policy.ladder, costs or {})
+        self._draws = draws or Random(0)
+        self._matcher = Matcher(policy, self._fleet, self._line, self._draws)
+        self._prospects = Prospects(policy, self._fleet, self._line, self._matcher)
+        self._engine_of: dict[str, Engine] = {}
+        self._in_system: dict[str, int] = {}  # jobs by tenant
         self._seq = count()
         self._now_s = -math.inf
-        self._arrivals = RateMeter(RATE_WINDOW_S)
-        self._finishes = RateMeter(RATE_WINDOW_S)
+        self._arrivals = RateMeter(rate_window_s)
+        self._recent = RateMeter(RECENT_SHARE * rate_window_s)
+        self._finishes = RateMeter(rate_window_s)
+        self._score_sum, self._scored = 0.0, 0
         self._admitted = self._finished = self._cancelled = self._failed = 0
-        self._expired = self._rejected = self._requeued = 0
+        self._expired = self._hopeless = self._rejected = self._requeued = self._redone = 0
 
     # -- what a driver may ask ------------------------------------------------------------------
 
     @property
     def rung(self) -> int:
-        """The controller's current rung."""
+        """The controller's current rung; an engine that comes up is told it first."""
         return self._state.rung
 
     @property
@@ -140,15 +146,17 @@ class Dispatcher:
     def counts(self) -> Counts:
         """The conserved quantities."""
         return Counts(
-            self._admitted,
-            self._finished,
-            self._cancelled,
-            self._failed,
-            self._expired,
-            self._rejected,
-            self._requeued,
-            len(self._line),
-            len(self._running),
+            admitted=self._admitted,
+            finished=self._finished,
+            cancelled=self._cancelled,
+            failed=self._failed,
+            expired=self._expired,
+            hopeless=self._hopeless,
+            rejected=self._rejected,
+            requeued=self._requeued,
+            redone=self._redone,
+            waiting=len(self._line),
+            running=len(self._engine_of),
         )
 
     def load(self) -> Load:
@@ -158,28 +166,41 @@ class Dispatcher:
     def engines(self) -> tuple[EngineView, ...]:
         """The engines that are up."""
         return tuple(
-            EngineView(name, e.places, e.variants, tuple(e.running), e.announced_rung)
-            for name, e in self._engines.items()
+            EngineView(
+                name, e.group.key.pool, e.group.key.places, e.group.key.variants, tuple(e.running)
+            )
+            for name, e in self._fleet.engines.items()
         )
 
     def grant_of(self, job_id: str) -> StartJob | None:
         """The grant that a running job stands on, for a gateway that asks again."""
-        entry = self._running.get(job_id)
-        if entry is None or entry.service is None:
+        engine = self._engine_of.get(job_id)
+        service = None if engine is None else engine.running[job_id].service
+        if engine is None or service is None:
             return None
-        return StartJob(job_id, entry.engine_id, entry.service)
+        return StartJob(job_id, engine.engine_id, service)
+
+    def engine_of(self, job_id: str) -> str | None:
+        """Where a job runs; None if it does not."""
+        engine = self._engine_of.get(job_id)
+        return None if engine is None else engine.engine_id
+
+    def is_busy(self, engine_id: str) -> bool:
+        """Whether the engine is up and something runs there."""
+        engine = self._fleet.engines.get(engine_id)
+        return engine is not None and bool(engine.running)
 
     def knows(self, job_id: str) -> bool:
         """Whether the job waits or runs."""
-        return job_id in self._line or job_id in self._running
+        return job_id in self._line or job_id in self._engine_of
 
     def waiting_jobs(self) -> Iterator[Job]:
-        """The line, first come first."""
-        return (job for job, _ in self._line)
+        """The line, by rank and arrival."""
+        return iter(self._line)
 
     def next_deadline_s(self) -> float | None:
         """When the driver should send the next Ticked at the latest, or None."""
-        return self._line.next_deadline_s()
+        return self._line.next_drop_s()
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -191,23 +212,32 @@ class Dispatcher:
         """
         self._now_s = max(self._now_s, event.now_s)
         commands: list[Command] = []
-        self._expire(commands)
-        self._apply(event, commands)
-        self._expire(commands)
-        grants = self._plan_grants()
-        if self._control(len(self._line) - len(grants), commands):
-            grants = self._plan_grants()
-        self._grant(grants, commands)
+        self._drop_due(commands)
+        touched = self._apply(event, commands)
+        self._drop_due(commands)
+        self._control(commands)
+        for start in self._matcher.starts(self._state.rung, self._now_s):
+            commands.append(self._start(start))
+            touched.setdefault(start.engine.engine_id, start.engine)
+        if self._by_deadline is not None and self.policy.announces:
+            for engine in touched.values():
+                commands += lowerings(
+                    engine,
+                    self._fleet,
+                    self.policy,
+                    self._by_deadline,
+                    self._now_s,
+                    len(self._line),
+                )
         return tuple(commands)
 
-    def _apply(self, event: Event, commands: list[Command]) -> None:
+    def _apply(self, event: Event, commands: list[Command]) -> dict[str, Engine]:
+        """Take the event in; the engines whose running jobs are to be looked at again."""
         match event:
             case JobArrived():
                 self._arrived(event, commands)
-            case JobFinished(job_id=job_id):
-                if self._forget(job_id):
-                    self._finished += 1
-                    self._finishes.note(self._now_s)
+            case JobFinished():
+                self._job_finished(event, commands)
             case JobFailed(job_id=job_id):
                 self._failed += self._forget(job_id)
             case JobCancelled(job_id=job_id):
@@ -215,137 +245,252 @@ class Dispatcher:
             case EngineUp():
                 self._engine_up(event)
             case EngineDown(engine_id=engine_id):
-                self._engine_lost(engine_id, keeping=frozenset())
+                self._engine_lost(engine_id)
+            case EngineProgressed():
+                return self._progressed(event)
             case Ticked():
                 pass
             case _:
                 assert_never(event)
+        return {}
+
+    # -- arrivals -------------------------------------------------------------------------------
 
     def _arrived(self, event: JobArrived, commands: list[Command]) -> None:
         job = event.job
-        entry = self._running.get(job.job_id)
-        if entry is not None:
-            entry.job = job
-            if event.lost_engine == entry.engine_id:
+        engine = self._engine_of.get(job.job_id)
+        if engine is not None:
+            self._adopt(engine.running[job.job_id], job)
+            if event.lost_engine == engine.engine_id:
                 self._requeue(job.job_id)
             return
         if job.job_id in self._line:
             return
         self._arrivals.note(self._now_s)
-        try:
-            service_for(job, self._ladder, self._state.rung)
-        except ValueError:
+        self._recent.note(self._now_s)
+        start_rung = None
+        if self._split is not None:
+            start_rung = self._split.draw(self._draws.random(), self.load())
+        seq = next(self._seq)
+        reason = self._refusal(job, seq, start_rung, event.again)
+        if reason is None:
+            self._admitted += 1
+            self._count_tenant(job, 1)
+            self._stand(job, seq, start_rung)
+            commands.append(AdmitJob(job.job_id))
+        else:
             self._rejected += 1
-            commands.append(RejectJob(job.job_id, "no_rung", None))
+            may_retry = reason in ("queue_full", "tenant_full")
+            retry_after_s = self._retry_after_s() if may_retry else None
+            commands.append(RejectJob(job.job_id, reason, retry_after_s))
+
+    def _refusal(
+        self, job: Job, seq: int, start_rung: int | None, again: bool
+    ) -> RejectReason | None:
+        admission, key = self.policy.admission, LaneKey.of(job, start_rung)
+        if not self._matcher.can_ever_start(key, job, self._state.rung):
+            return "no_rung"
+        if again:
+            return None  # it was accepted once, and the bounds applied then
+        if len(self._line) >= admission.max_waiting:
+            return "queue_full"
+        held, most = self._in_system.get(job.tenant, 0), admission.tenant_max
+        if most is not None and held >= most:
+            return "tenant_full"
+        if admission.refuse_hopeless:
+            place = self._line.place_of(job, seq, self._steps_of(key, job))
+            if self._prospects.is_hopeless(key, job, place, self._now_s):
+                return "hopeless"
+        return None
+
+    def _stand(self, job: Job, seq: int, start_rung: int | None) -> None:
+        """The job takes its place in the line."""
+        key = LaneKey.of(job, start_rung)
+        drop_s, reason = self._prospects.leaves(key, job)
+        steps = self._steps_of(key, job)
+        self._line.add(job, seq, steps, start_rung=start_rung, drop_s=drop_s, drop_reason=reason)
+
+    def _steps_of(self, key: LaneKey, job: Job) -> int:
+        return self._matcher.services(key, job, 0)[0].steps
+
+    # -- ends -----------------------------------------------------------------------------------
+
+    def _job_finished(self, event: JobFinished, commands: list[Command]) -> None:
+        engine = self._engine_of.get(event.job_id)
+        running = None if engine is None else engine.running[event.job_id]
+        if not self._forget(event.job_id):
             return
-        if not event.again and len(self._line) >= self._max_waiting:
-            self._rejected += 1
-            commands.append(RejectJob(job.job_id, "queue_full", self._retry_after_s()))
+        self._settle(event, running)
+        if running is not None and self._is_redone(event, running):
+            self._redo(running)
+            commands.append(RedoJob(event.job_id))
             return
-        self._admitted += 1
-        self._line.add(job, next(self._seq))
+        self._finished += 1
+        self._finishes.note(self._now_s)
+        rung = event.rung
+        if rung is None and running is not None and running.service is not None:
+            rung = running.service.rung
+        if self._scores is not None and rung is not None:
+            self._score_sum += self._scores[rung]
+            self._scored += 1
+
+    def _settle(self, event: JobFinished, running: Running | None) -> None:
+        """Give the tenant back what the job was charged and did not use."""
+        shares = self._line.shares
+        if shares is None or running is None or running.job is None or event.steps_run is None:
+            return
+        shares.refund(running.job.tenant, running.charged - event.steps_run)
+
+    def _is_redone(self, event: JobFinished, running: Running) -> bool:
+        if self._cascade is None or event.confidence is None:
+            return False
+        job, service = running.job, running.service
+        if job is None or service is None or job.fixed or job.variant is not None:
+            return False
+        return self._cascade.redoes(service.rung, event.confidence, self.load())
+
+    def _redo(self, running: Running) -> None:
+        """The job stands in line again, at its old place, for the cascade's second rung."""
+        if self._cascade is None or running.job is None:
+            raise AssertionError("only a cascade redoes, and only jobs that it knows")
+        self._redone += 1
+        self._count_tenant(running.job, 1)
+        self._stand(running.job, running.seq, self._cascade.second)
 
     def _forget(self, job_id: str) -> bool:
         """Remove a job from wherever it is; False if it is unknown."""
-        entry = self._running.pop(job_id, None)
-        if entry is not None:
-            del self._engines[entry.engine_id].running[job_id]
+        engine = self._engine_of.pop(job_id, None)
+        if engine is not None:
+            running = self._fleet.take_out(engine, job_id)
+            if running.job is not None:
+                self._count_tenant(running.job, -1)
             return True
         if job_id in self._line:
-            self._line.remove(job_id)
+            self._count_tenant(self._line.remove(job_id).job, -1)
             return True
         return False
 
-    def _engine_up(self, event: EngineUp) -> None:
-        if event.engine_id in self._engines:
-            self._engine_lost(event.engine_id, keeping=frozenset(event.running))
-        engine = _Engine(event.places, event.variants)
-        self._engines[event.engine_id] = engine
-        for job_id in event.running:
-            entry = self._running.get(job_id)
-            if entry is not None and entry.engine_id != event.engine_id:
-                continue  # it was granted elsewhere meanwhile; that grant stands
-            if entry is None:
-                job = self._line.remove(job_id) if job_id in self._line else None
-                self._admitted += job is None
-                self._running[job_id] = _Running(job, next(self._seq), event.engine_id, None)
-            engine.running[job_id] = None
+    def _count_tenant(self, job: Job, change: int) -> None:
+        number = self._in_system.get(job.tenant, 0) + change
+        if number:
+            self._in_system[job.tenant] = number
+        else:
+            del self._in_system[job.tenant]
 
-    def _engine_lost(self, engine_id: str, keeping: frozenset[str]) -> None:
-        engine = self._engines.get(engine_id)
+    # -- engines --------------------------------------------------------------------------------
+
+    def _engine_up(self, event: EngineUp) -> None:
+        known = self._fleet.engines.get(event.engine_id)
+        kept = {} if known is None else dict(known.running)
+        for job_id in () if known is None else tuple(known.running):
+            if job_id not in event.running:
+                self._requeue(job_id)
+        if known is not None:
+            for job_id in tuple(known.running):
+                self._fleet.take_out(known, job_id)
+            self._fleet.down(known)
+        key = GroupKey(event.pool, event.variants, event.places, event.price_per_s)
+        engine = self._fleet.up(event.engine_id, key)
+        for job_id in event.running:
+            elsewhere = self._engine_of.get(job_id)
+            if elsewhere is not None and elsewhere is not known:
+                continue  # it was granted elsewhere meanwhile; that grant stands
+            running = kept.get(job_id) or self._reported(job_id)
+            self._engine_of[job_id] = engine
+            self._fleet.place(engine, running)
+
+    def _reported(self, job_id: str) -> Running:
+        """A job that an engine runs and that is not known to run: it waits, or is known to nobody."""
+        job = self._line.remove(job_id).job if job_id in self._line else None
+        self._admitted += job is None
+        return Running(job_id, job, next(self._seq), None, 0, self._now_s)
+
+    def _adopt(self, running: Running, job: Job) -> None:
+        """A gateway asks again for a job that runs."""
+        if running.job is None:
+            self._count_tenant(job, 1)
+        running.job = job
+
+    def _engine_lost(self, engine_id: str) -> None:
+        engine = self._fleet.engines.get(engine_id)
         if engine is None:
             return
         for job_id in tuple(engine.running):
-            if job_id not in keeping:
-                self._requeue(job_id)
-        del self._engines[engine_id]
+            self._requeue(job_id)
+        self._fleet.down(engine)
 
     def _requeue(self, job_id: str) -> None:
-        entry = self._running.pop(job_id)
-        del self._engines[entry.engine_id].running[job_id]
-        if entry.job is None:
+        running = self._fleet.take_out(self._engine_of.pop(job_id), job_id)
+        if running.job is None:
             # Known by its id alone, so it cannot be run again from here. Its gateway still owns
             # it and will ask again, as a job admitted anew.
             self._failed += 1
             return
         self._requeued += 1
-        self._line.add(entry.job, entry.seq)
+        self._stand(running.job, running.seq, running.start_rung)
+
+    def _progressed(self, event: EngineProgressed) -> dict[str, Engine]:
+        engine = self._fleet.engines.get(event.engine_id)
+        if engine is None:
+            return {}
+        for progress in event.progress:
+            running = engine.running.get(progress.job_id)
+            if running is not None:
+                running.done, running.planned = progress.done, progress.planned
+                running.told_s = self._now_s
+        return {event.engine_id: engine}
 
     # -- decisions ------------------------------------------------------------------------------
 
-    def _expire(self, commands: list[Command]) -> None:
-        for job in self._line.take_expired(self._now_s):
-            self._expired += 1
-            commands.append(ExpireJob(job.job_id))
+    def _drop_due(self, commands: list[Command]) -> None:
+        for waiting in self._line.take_due(self._now_s):
+            self._count_tenant(waiting.job, -1)
+            if waiting.drop_reason == "expired":
+                self._expired += 1
+            else:
+                self._hopeless += 1
+            commands.append(DropJob(waiting.job.job_id, waiting.drop_reason))
 
     def _load(self, waiting: int) -> Load:
         return Load(
             now_s=self._now_s,
             waiting=waiting,
-            running=len(self._running),
-            engines=len(self._engines),
-            places=sum(engine.places for engine in self._engines.values()),
+            running=len(self._engine_of) + len(self._line) - waiting,
+            engines=len(self._fleet.engines),
+            places=self._fleet.places,
             arrival_rate_per_s=self._arrivals.per_second(self._now_s),
+            recent_rate_per_s=self._recent.per_second(self._now_s),
+            capacity_per_s=self._fleet.capacity_per_s,
+            score_sum=self._score_sum,
+            scored=self._scored,
         )
 
-    def _control(self, waiting: int, commands: list[Command]) -> bool:
-        """Let the controller decide on this depth and announce; True if the rung changed."""
+    def _control(self, commands: list[Command]) -> None:
+        """Let the controller decide on the depth that the next starts leave behind."""
         before = self._state.rung
-        self._state = self._controller.decide(self._load(waiting), self._state)
-        if self._announces:
-            for engine_id, engine in self._engines.items():
-                if engine.announced_rung != self._state.rung:
-                    engine.announced_rung = self._state.rung
-                    commands.append(AnnounceRung(engine_id, self._state.rung))
-        return self._state.rung != before
+        waiting = len(self._line) - self._matcher.placeable(before)
+        self._state = self.policy.controller.decide(self._load(waiting), self._state)
+        if self._state.rung != before and self.policy.announces:
+            commands.append(AnnounceRung(self._state.rung))
 
-    def _plan_grants(self) -> list[_Grant]:
-        """Who would start where at the current rung, first come first served."""
-        free = {name: e.free for name, e in sorted(self._engines.items()) if e.free > 0}
-        if not free or not self._line:
-            return []
-        hosted = frozenset().union(*(engine.variants for engine in self._engines.values()))
-        grants: list[_Grant] = []
-        for job, seq in self._line:
-            service = service_for(job, self._ladder, self._state.rung, hosted)
-            hosts = [e for e in free if service.variant in self._engines[e].variants]
-            if not hosts:
-                continue  # its variant's places are taken; others need not wait behind it
-            engine_id = max(hosts, key=free.__getitem__)  # the first by name among equals
-            grants.append(_Grant(job, seq, engine_id, service))
-            free[engine_id] -= 1
-            if free[engine_id] == 0:
-                del free[engine_id]
-            if not free:
-                break
-        return grants
-
-    def _grant(self, grants: list[_Grant], commands: list[Command]) -> None:
-        for job, seq, engine_id, service in grants:
-            self._line.remove(job.job_id)
-            self._engines[engine_id].running[job.job_id] = None
-            self._running[job.job_id] = _Running(job, seq, engine_id, service)
-            commands.append(StartJob(job.job_id, engine_id, service))
+    def _start(self, start: Start) -> StartJob:
+        job, engine, service = start
+        if self._line.shares is not None:
+            self._line.shares.served(job.tenant, service.steps)
+        waiting = self._line.remove(job.job_id)
+        running = Running(
+            job.job_id,
+            job,
+            waiting.seq,
+            service,
+            service.steps,
+            self._now_s,
+            start_rung=waiting.lane.start_rung,
+            charged=service.steps,
+        )
+        self._fleet.place(engine, running)
+        self._engine_of[job.job_id] = engine
+        return StartJob(job.job_id, engine.engine_id, service)
 
     def _retry_after_s(self) -> float:
         """How long the present line takes to drain at the recent pace, within bounds."""

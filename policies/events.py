@@ -60,8 +60,9 @@ class EngineUp:
     """An engine has come up, or come up anew, with exactly these jobs running.
 
     `pool` names the engines that are like it (same card, same variants), whose costs are one table;
-    `price_per_s` is what a second of it costs, in any one currency. Sent once per start of an engine or of the dispatcher, not as a heartbeat: a job that counted
-    as running there and is not named in `running` was lost and waits again.
+    `price_per_s` is what a second of it costs, in any one currency. Sent once per start of an
+    engine or of the dispatcher, not as a heartbeat: a job that counted as running there and is not
+    named in `running` was lost and waits again.
     """
 
     now_s: float

@@ -1,0 +1,340 @@
+"""The engines that are up: who runs where, which places are free, and when runs will end.
+
+Like engines (same pool, variants, places and price) form a *group*. A group keeps its engines by
+the number of jobs in them, so that finding the emptiest of a thousand costs no more than of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count, islice
+from typing import NamedTuple
+
+from policies.costs import Costs, completion_rate_per_s, steps_s
+from policies.nouns import Job, Ladder, Rung, Service
+
+CLOSE_LOOK = 4
+"""So many open engines of a group are compared one by one; of more, the emptiest stand for all."""
+
+
+class GroupKey(NamedTuple):
+    """What like engines have in common; `price_per_s` is the price of a second of one."""
+
+    pool: str
+    variants: frozenset[str]
+    places: int
+    price_per_s: float
+
+
+@dataclass(slots=True)
+class Running:
+    """A job in an engine.
+
+    `done` of `planned` steps were known to be run at told_s. `job` and `service` are None for a
+    job that an engine reported before any gateway asked for it again. `lowered` is the rung that
+    it was last told to exit to; `start_rung` and `charged` (steps) are for its return to the line
+    and for its tenant's account.
+    """
+
+    job_id: str
+    job: Job | None
+    seq: int
+    service: Service | None
+    planned: int
+    told_s: float
+    done: int = 0
+    lowered: int = 0
+    start_rung: int | None = None
+    charged: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Engine:
+    """One engine; `running` is in order of start."""
+
+    engine_id: str
+    group: Group
+    running: dict[str, Running] = field(default_factory=dict)
+    slot: int = -1  # its index among the open engines of its group
+
+    @property
+    def open(self) -> bool:
+        """Whether a place is free."""
+        return len(self.running) < self.group.key.places
+
+
+class Group:
+    """Like engines, those with a free place by occupancy and in order of their last start."""
+
+    def __init__(self, key: GroupKey) -> None:
+        self.key = key
+        self.engines: dict[str, Engine] = {}
+        self.free_places = 0
+        self.open: list[Engine] = []  # in no order, for drawing at random
+        self._by_running: list[dict[str, Engine]] = [{} for _ in range(key.places)]
+        self._turns: dict[str, int] = {}  # the open ones, longest without a start first
+
+    def emptiest(self) -> Engine:
+        """The engine with fewest jobs, among equals the one that has had so many for longest."""
+        return next(engine for level in self._by_running for engine in level.values())
+
+    def next_turn(self) -> tuple[int, Engine]:
+        """The open engine that was given a job longest ago, with the number of that grant."""
+        engine_id, turn = next(iter(self._turns.items()))
+        return turn, self.engines[engine_id]
+
+    def candidates(self) -> Iterator[Engine]:
+        """The open engines that can be the best for a job: all, or of many the emptiest."""
+        if len(self.open) <= CLOSE_LOOK:
+            return iter(self.open)
+        by_occupancy = (engine for level in self._by_running for engine in level.values())
+        return islice(by_occupancy, CLOSE_LOOK)
+
+    def enter(self, engine: Engine) -> None:
+        """Count an engine in, as it stands now; turn -1: no job was given to it here."""
+        places, running = self.key.places, len(engine.running)
+        if running >= places:
+            return
+        self.free_places += places - running
+        self._by_running[running][engine.engine_id] = engine
+        engine.slot = len(self.open)
+        self.open.append(engine)
+
+    def leave(self, engine: Engine) -> None:
+        """Count an engine out, before anything about it changes."""
+        places, running = self.key.places, len(engine.running)
+        if running >= places:
+            return
+        self.free_places -= places - running
+        del self._by_running[running][engine.engine_id]
+        last = self.open.pop()
+        if last is not engine:
+            self.open[engine.slot] = last
+            last.slot = engine.slot
+
+    def turn(self, engine: Engine, number: int) -> None:
+        """Put an open engine behind all others of its group; one that is not open has no turn."""
+        self._turns.pop(engine.engine_id, None)
+        if engine.open:
+            self._turns[engine.engine_id] = number
+
+    def reopened(self, engine: Engine, number: int) -> None:
+        """An engine may take its turn again; its place in the rotation is that of its opening."""
+        if engine.open and engine.engine_id not in self._turns:
+            self._turns[engine.engine_id] = number
+
+    def forget(self, engine: Engine) -> None:
+        """The engine is gone."""
+        self._turns.pop(engine.engine_id, None)
+        del self.engines[engine.engine_id]
+
+
+class Fleet:
+    """All engines. `costs` by pool; without a pool's costs nothing can be estimated there."""
+
+    def __init__(self, ladder: Ladder, costs: Mapping[str, Costs]) -> None:
+        self._ladder = ladder
+        self._costs = costs
+        self._groups: dict[GroupKey, Group] = {}
+        self._hosting: dict[str, tuple[Group, ...]] = {}
+        self._turn = count()
+        self._step_s: dict[tuple[str, str, int, int, float], float] = {}
+        self.engines: dict[str, Engine] = {}
+        self.places = 0
+        self.hosted: frozenset[str] = frozenset()
+        self.capacity_per_s: tuple[float, ...] = ()
+        """What all engines finish with full batches at each rung; empty without costs."""
+
+    # -- membership -----------------------------------------------------------------------------
+
+    def up(self, engine_id: str, key: GroupKey) -> Engine:
+        """An engine comes up, with nothing running. ValueError if it lacks costs that others have."""
+        if self._costs and key.pool not in self._costs:
+            raise ValueError(
+                f"engine {engine_id} is of pool {key.pool!r}, for which there is no cost table;"
+                f" there are tables for {', '.join(sorted(self._costs))}"
+            )
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = Group(key)
+        engine = Engine(engine_id, group)
+        self.engines[engine_id] = group.engines[engine_id] = engine
+        group.enter(engine)
+        group.turn(engine, next(self._turn))
+        self._membership_changed(key.places)
+        return engine
+
+    def down(self, engine: Engine) -> None:
+        """An engine is gone; what runs there must have been taken out before."""
+        group = engine.group
+        group.leave(engine)
+        group.forget(engine)
+        del self.engines[engine.engine_id]
+        if not group.engines:
+            del self._groups[group.key]
+        self._membership_changed(-group.key.places)
+
+    def place(self, engine: Engine, running: Running) -> None:
+        """A job takes a place."""
+        group = engine.group
+        group.leave(engine)
+        engine.running[running.job_id] = running
+        group.enter(engine)
+        group.turn(engine, next(self._turn))
+
+    def take_out(self, engine: Engine, job_id: str) -> Running:
+        """A job leaves its place."""
+        group = engine.group
+        group.leave(engine)
+        running = engine.running.pop(job_id)
+        group.enter(engine)
+        group.reopened(engine, next(self._turn))
+        return running
+
+    def _membership_changed(self, places: int) -> None:
+        self.places += places
+        self.hosted = frozenset().union(*(key.variants for key in self._groups))
+        self._hosting = {
+            variant: tuple(g for g in self._groups.values() if variant in g.key.variants)
+            for variant in self.hosted
+        }
+        if self._costs:
+            self.capacity_per_s = tuple(self._capacity_per_s(rung) for rung in self._ladder.rungs)
+
+    def _capacity_per_s(self, rung: Rung) -> float:
+        total = 0.0
+        for group in self._hosting.get(rung.variant, ()):
+            costs = self._costs[group.key.pool]
+            rate_per_s = completion_rate_per_s(costs, rung, group.key.places)
+            total += len(group.engines) * rate_per_s
+        return total
+
+    # -- what routing asks ----------------------------------------------------------------------
+
+    @property
+    def has_free_place(self) -> bool:
+        """Whether any engine has one."""
+        return any(group.free_places for group in self._groups.values())
+
+    def hosting(self, variant: str) -> Sequence[Group]:
+        """The groups that host a variant, in order of their first engine."""
+        return self._hosting.get(variant, ())
+
+    def open_groups(self, variant: str) -> list[Group]:
+        """The groups that host a variant and have a free place."""
+        return [group for group in self.hosting(variant) if group.free_places]
+
+    def price(self, group: Group, service: Service) -> float:
+        """What a picture costs there: its share of the engine's time in a full batch."""
+        key = group.key
+        if key.price_per_s == 0.0:
+            return 0.0
+        rate_per_s = completion_rate_per_s(self._costs[key.pool], service, key.places)
+        return key.price_per_s / rate_per_s
+
+    def run_s(self, group: Group, service: Service) -> float:
+        """A whole run there in a full batch, as jobs come and go: a cautious estimate."""
+        key = group.key
+        return key.places / completion_rate_per_s(self._costs[key.pool], service, key.places)
+
+    # -- when runs will end ---------------------------------------------------------------------
+
+    def start_ends_s(self, engine: Engine, service: Service, now_s: float) -> float:
+        """When a job that starts now in this engine would end, if nobody else joined.
+
+        The engine's running jobs are followed to their ends one after the other; between two ends
+        a step costs what the jobs that are left cost together, one group a variant. The encoding
+        of the newcomer and the decodings on the way are waited for. What is left out: the boundary
+        that is under way, and that guidance ends earlier for some than for others.
+        """
+        costs = self._costs[engine.group.key.pool]
+        others = self._left(engine, now_s)
+        begin_s = now_s + costs.encode_s(service.variant)
+        return self._ends_s(engine, others, service, service.steps, begin_s)
+
+    def run_ends_s(
+        self, engine: Engine, running: Running, now_s: float, changed: tuple[Service, int] | None
+    ) -> float:
+        """When a running job would end, if nobody else joined.
+
+        `changed` asks for another service and number of planned steps than it has now.
+        """
+        service, planned = changed or (running.service, running.planned)
+        if service is None:
+            return now_s
+        left = max(0, planned - self.done(engine, running, now_s))
+        others = [
+            (n, v) for n, v, job_id in self._with_ids(engine, now_s) if job_id != running.job_id
+        ]
+        return self._ends_s(engine, others, service, left, now_s)
+
+    def done(self, engine: Engine, running: Running, now_s: float) -> int:
+        """Steps that a job has probably run by now: as told, and since then at the present pace."""
+        if running.service is None:
+            return running.done
+        mix: dict[str, int] = {}
+        for one in engine.running.values():
+            if one.service is not None:
+                mix[one.service.variant] = mix.get(one.service.variant, 0) + 1
+        boundary_s = sum(self._mean_step_s(engine, v, n, None) for v, n in mix.items())
+        since = int((now_s - running.told_s) / boundary_s) if boundary_s > 0 else 0
+        return min(running.planned, running.done + max(0, since))
+
+    def _left(self, engine: Engine, now_s: float) -> list[tuple[int, str]]:
+        return [(steps, variant) for steps, variant, _ in self._with_ids(engine, now_s)]
+
+    def _with_ids(self, engine: Engine, now_s: float) -> list[tuple[int, str, str]]:
+        return [
+            (max(1, one.planned - self.done(engine, one, now_s)), one.service.variant, one.job_id)
+            for one in engine.running.values()
+            if one.service is not None
+        ]
+
+    def _ends_s(
+        self,
+        engine: Engine,
+        others: list[tuple[int, str]],
+        service: Service,
+        own_steps: int,
+        now_s: float,
+    ) -> float:
+        costs = self._costs[engine.group.key.pool]
+        mix = {service.variant: 1}
+        for _, variant in others:
+            mix[variant] = mix.get(variant, 0) + 1
+        at_s, done = now_s, 0
+        for steps, variant in sorted(others):
+            if steps >= own_steps:
+                break
+            at_s += (steps - done) * self._boundary_s(engine, mix, service)
+            at_s += costs.decode_s(variant, 1)
+            done = steps
+            mix[variant] -= 1
+        at_s += (own_steps - done) * self._boundary_s(engine, mix, service)
+        return at_s + costs.decode_s(service.variant, 1)
+
+    def _boundary_s(self, engine: Engine, mix: Mapping[str, int], service: Service) -> float:
+        time_s = 0.0
+        for variant, jobs in mix.items():
+            if jobs:
+                own = service if variant == service.variant else None
+                time_s += self._mean_step_s(engine, variant, jobs, own)
+        return time_s
+
+    def _mean_step_s(
+        self, engine: Engine, variant: str, batch: int, service: Service | None
+    ) -> float:
+        """A step of this batch; with `service`, the mean over its guided and unguided steps."""
+        pool = engine.group.key.pool
+        steps, share = (0, 1.0) if service is None else (service.steps, service.guidance_share)
+        key = (pool, variant, batch, steps if share < 1.0 else 0, share)
+        found = self._step_s.get(key)
+        if found is None:
+            costs = self._costs[pool]
+            if service is None or share >= 1.0:
+                found = costs.step_s(variant, batch)
+            else:
+                found = steps_s(costs, service, batch) / service.steps
+            self._step_s[key] = found
+        return found

@@ -1,0 +1,72 @@
+"""Running jobs that would be late: lowered one by one, each as little as meets its deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from policies.commands import LowerJob
+from policies.controllers import DeadlineAware
+from policies.exits import Change, changed
+from policies.fleet import Engine, Fleet, Running
+from policies.nouns import Job
+from policies.policy import Policy
+
+
+def lowerings(
+    engine: Engine,
+    fleet: Fleet,
+    policy: Policy,
+    controller: DeadlineAware,
+    now_s: float,
+    waiting: int,
+) -> Iterator[LowerJob]:
+    """The commands for one engine's jobs; what they change is noted in its running jobs.
+
+    The steps that a job has run are estimated; its engine applies the rung to what it really has.
+    """
+    for running in engine.running.values():
+        job, service = running.job, running.service
+        if job is None or service is None or job.fixed:
+            continue
+        due_s = controller.due_s(job, now_s, waiting)
+        if fleet.run_ends_s(engine, running, now_s, None) <= due_s:
+            continue
+        exits = _exits(engine, fleet, policy, running, job, now_s)
+        rung = controller.lowered(due_s, [(rung, ends_s) for rung, ends_s, _ in exits])
+        if rung is None:
+            continue
+        change = next(change for index, _, change in exits if index == rung)
+        running.done = fleet.done(engine, running, now_s)
+        running.told_s = now_s
+        running.service, running.planned = change.service, change.steps_planned
+        running.lowered = rung
+        yield LowerJob(running.job_id, engine.engine_id, rung)
+
+
+def _exits(
+    engine: Engine, fleet: Fleet, policy: Policy, running: Running, job: Job, now_s: float
+) -> list[tuple[int, float, Change]]:
+    """The rungs that would change this run, best first, with when it would then end."""
+    service = running.service
+    if service is None:
+        return []
+    rules = policy.exits.within(engine.group.key.variants)
+    done = fleet.done(engine, running, now_s)
+    found: list[tuple[int, float, Change]] = []
+    deepest = min(job.floor, policy.controller.deepest)
+    for rung in range(max(service.rung, running.lowered) + 1, deepest + 1):
+        change = changed(
+            service,
+            running.planned,
+            done,
+            floor=job.floor,
+            announced=rung,
+            ladder=policy.ladder,
+            rules=rules,
+            fixed=job.fixed,
+            pinned=job.variant is not None,
+        )
+        if change is not None and (not found or change != found[-1][2]):
+            as_lowered = (change.service, change.steps_planned)
+            found.append((rung, fleet.run_ends_s(engine, running, now_s, as_lowered), change))
+    return found
