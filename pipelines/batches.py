@@ -16,6 +16,7 @@ from pipelines.jobs import EarlyExit, EngineEvent, PictureFailed, StepDone
 from pipelines.loading import Variant
 from pipelines.preparing import embeddings_of
 from pipelines.running import RunningJob
+from pipelines.service_costs import ServiceCosts
 from pipelines.slots import SlotBank
 from pipelines.streams import stamped, take_over
 from policies.exits import ExitRules, changed
@@ -41,8 +42,10 @@ class Batches:
         places: int,
         rules: ExitRules,
         tuner: ThresholdTuner | None,
+        costs: ServiceCosts,
     ) -> None:
         self.limit = places
+        self._costs = costs
         self._due: list[Due] = []
         self._left: list[str] = []
         self._variants = variants
@@ -222,6 +225,7 @@ class Batches:
         first = 0
         while first < len(bank.jobs):
             last = min(first + self.limit, len(bank.jobs))
+            guided, began_s = bank.guided_in(first, last), self._costs.clock()
             try:
                 signals = step_rows(bank, first, last)
             except RuntimeError as error:
@@ -235,6 +239,8 @@ class Batches:
                     self.limit = (last - first) // 2
                     logger.warning("out of memory: at most %d jobs a call from now on", self.limit)
                 continue
+            size = bank.width, bank.height
+            self._costs.stepped(bank.variant.name, size, last - first, guided, began_s)
             jobs = bank.jobs[first:last]
             self._signals.send(jobs, signals)
             first = last

@@ -28,6 +28,7 @@ from pipelines.jobs import (
 )
 from pipelines.loading import Variant, variants_share_latents
 from pipelines.preparing import prepare_jobs
+from pipelines.service_costs import ServiceCosts
 from pipelines.streams import SideStream
 from policies.exits import ExitRules
 from policies.nouns import Ladder
@@ -40,7 +41,10 @@ T = TypeVar("T")
 
 
 class StepEngine:
-    """Runs up to `max_batch` jobs together, one denoising step of all of them at a time."""
+    """Runs up to `max_batch` jobs together, one denoising step of all of them at a time.
+
+    `costs` are the sums of what its work takes.
+    """
 
     def __init__(
         self,
@@ -80,7 +84,8 @@ class StepEngine:
         self._threads = threads
         self._clock = clock
         self._desk = Desk(max_batch)
-        self._batches = Batches(self.variants, ladder, max_batch, rules, self.tuner)
+        self.costs = ServiceCosts()
+        self._batches = Batches(self.variants, ladder, max_batch, rules, self.tuner, self.costs)
         self._side = SideStream(next(iter(self.variants.values())).device)
 
     # -- from any thread ------------------------------------------------------------------------
@@ -136,6 +141,8 @@ class StepEngine:
 
     def wait_for_work(self, timeout_s: float | None = None, part: Part = "all") -> bool:
         """Block until there is work, `wake` is called or the time is up; returns `has_work`."""
+        if part == "all" and not self._desk.has_work(part):
+            self.costs.idle()
         return self._desk.wait_for_work(part, timeout_s)
 
     def wake(self) -> None:
@@ -146,7 +153,10 @@ class StepEngine:
 
     def step(self) -> list[EngineEvent]:
         """A whole boundary in one thread."""
-        return [*self.prepare(), *self.denoise(), *self.finish()]
+        self.costs.begin()
+        events = [*self.prepare(), *self.denoise(), *self.finish()]
+        self.costs.end(goes_on=self._desk.has_work("all"))
+        return events
 
     @torch.inference_mode()
     def prepare(self) -> list[EngineEvent]:
@@ -155,8 +165,10 @@ class StepEngine:
         events: list[EngineEvent] = []
         newcomers = self._desk.take_newcomers()
         for name, requests in _grouped(newcomers, lambda request: request.service.variant):
+            began_s = self.costs.clock()
             with self._side.used():
                 ready, failed = prepare_jobs(self.variants[name], requests, self._clock)
+            self.costs.encoded(name, len(requests), began_s)
             self._desk.put_ready(ready)
             events += failed
         self._forget_ended(events)
@@ -177,9 +189,11 @@ class StepEngine:
         """Decode the pictures that are due, all of one variant and size in one call."""
         self._settle_threads()
         events: list[EngineEvent] = []
-        for _, due in _grouped(self._desk.take_due(), _decoding_key):
+        for (name, *size), due in _grouped(self._desk.take_due(), _decoding_key):
+            began_s = self.costs.clock()
             with self._side.used():
                 events += decode_due(due, self._clock)
+            self.costs.decoded(name, (size[0], size[1]), len(due), began_s)
         self._desk.decoded()
         self._forget_ended(events)
         return events
