@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from itertools import accumulate
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +25,6 @@ from policies.controllers import (
     SplitBand,
     Static,
 )
-from policies.load import Load
 from tests.policies.controllers.loads import RUNGS, loads
 
 TARGETS_S = st.floats(0.1, 20.0)
@@ -47,15 +47,15 @@ def tables(draw: st.DrawFn) -> DecisionTable:
     return DecisionTable(tuple(RateBand(end, draw(band)) for end in [*bounds, math.inf]))
 
 
-SIMPLE: st.SearchStrategy[Controller] = st.one_of(
-    st.builds(Static, DEEPEST),
-    hystereses(),
-    tables(),
-    st.builds(LoadProportional, TARGETS_S, DEEPEST, HOLDS_S),
-    st.builds(DeadlineAware, DEEPEST, TARGETS_S),
-    st.just(Split((SplitBand(math.inf, (0.5, 0.5)),))),
-    st.just(Cascade(2, 0, (CascadeBand(math.inf, 0.5),))),
-)
+SIMPLE: dict[str, st.SearchStrategy[Controller]] = {
+    "static": st.builds(Static, DEEPEST),
+    "hysteresis": hystereses(),
+    "decision_table": tables(),
+    "load_proportional": st.builds(LoadProportional, TARGETS_S, DEEPEST, HOLDS_S),
+    "deadline_aware": st.builds(DeadlineAware, DEEPEST, TARGETS_S),
+    "split": st.just(Split((SplitBand(math.inf, (0.5, 0.5)),))),
+    "cascade": st.just(Cascade(2, 0, (CascadeBand(math.inf, 0.5),))),
+}
 
 
 @st.composite
@@ -64,27 +64,33 @@ def budgets(draw: st.DrawFn, pressures: st.SearchStrategy[Controller]) -> Qualit
     return QualityBudget(draw(pressures), scores, scores[0] * draw(st.floats(0.0, 1.0)))
 
 
-CONTROLLERS: st.SearchStrategy[Controller] = st.recursive(
-    SIMPLE,
-    lambda inner: st.one_of(budgets(inner), st.builds(BurstAhead, inner, st.floats(0.1, 5.0))),
-    max_leaves=3,
-)
+def ahead(pressures: st.SearchStrategy[Controller]) -> st.SearchStrategy[Controller]:
+    return st.builds(BurstAhead, pressures, st.floats(0.1, 5.0))
 
 
-@given(
-    CONTROLLERS,
-    st.lists(st.tuples(loads(), st.floats(0.0, 4.0)), min_size=1, max_size=8),
-    st.integers(0, 30),
-)
+ANY = st.one_of(*SIMPLE.values())
+EVERY: dict[str, st.SearchStrategy[Controller]] = {
+    **SIMPLE,
+    "quality_budget": budgets(ANY),
+    "burst_ahead": ahead(ANY),
+    "budget_of_burst_ahead": budgets(ahead(ANY)),
+    "burst_ahead_of_budget": ahead(budgets(ANY)),
+}
+
+
+@pytest.mark.parametrize("kind", EVERY)
+@given(data=st.data())
 def test_more_waiting_never_raises_quality_and_no_rung_is_too_deep(
-    controller: Controller, history: list[tuple[Load, float]], more: int
+    kind: str, data: st.DataObject
 ) -> None:
+    controller = data.draw(EVERY[kind])
     state = controller.initial()
     now_s = 0.0
-    for seen, passed_s in history:
-        now_s += passed_s
+    for seen in data.draw(st.lists(loads(), min_size=1, max_size=6)):
+        now_s += data.draw(st.sampled_from([0.0, 0.5, 2.0, 4.0]))
         shown = replace(seen, now_s=now_s)
         after = controller.decide(shown, state)
+        more = data.draw(st.integers(0, 30))
         longer = controller.decide(replace(shown, waiting=shown.waiting + more), state)
         assert 0 <= after.rung <= longer.rung <= controller.deepest
         assert after is state or after != state
