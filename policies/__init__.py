@@ -85,7 +85,7 @@ from policies.controllers import (
     Static,
 )
 from policies.costs import Costs, completion_rate_per_s, completion_rates_per_s, run_s, steps_s
-from policies.dispatcher import RATE_WINDOW_S, Counts, Dispatcher, EngineView
+from policies.dispatcher import RATE_WINDOW_S, Dispatcher
 from policies.events import (
     EngineDown,
     EngineProgressed,
@@ -108,6 +108,8 @@ from policies.exits import (
     hand_overs,
     remaining_after_replan,
 )
+from policies.fleet import EngineView
+from policies.ledger import Counts
 from policies.load import Load
 from policies.nouns import (
     ANY_QUALITY,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import count
 from random import Random
 from typing import assert_never
@@ -36,55 +35,17 @@ from policies.events import (
     JobFinished,
     Ticked,
 )
-from policies.fleet import Engine, Fleet, GroupKey, Running
+from policies.fleet import Engine, EngineView, Fleet, GroupKey, Running
 from policies.in_flight import lowerings
+from policies.ledger import Counts, Ledger
 from policies.line import LaneKey, WaitingLine
 from policies.load import Load
 from policies.matching import Matcher, Start
 from policies.nouns import Job
 from policies.policy import Policy
 from policies.prospects import Prospects
-from policies.rate import RateMeter
 
 RATE_WINDOW_S = 10.0
-RECENT_SHARE = 0.2
-"""The share of the rate window over which `Load.recent_rate_per_s` is taken."""
-
-RETRY_AFTER_MIN_S = 1.0
-RETRY_AFTER_MAX_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Jobs so far.
-
-    admitted == finished + cancelled + failed + expired + hopeless + waiting + running. `rejected`
-    jobs were never admitted. `requeued` counts returns to the line after a loss, `redone` those
-    after a picture that was not good enough.
-    """
-
-    admitted: int = 0
-    finished: int = 0
-    cancelled: int = 0
-    failed: int = 0
-    expired: int = 0
-    hopeless: int = 0
-    rejected: int = 0
-    requeued: int = 0
-    redone: int = 0
-    waiting: int = 0
-    running: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class EngineView:
-    """One engine as the dispatcher sees it; `running` holds job ids in order of their start."""
-
-    engine_id: str
-    pool: str
-    places: int
-    variants: frozenset[str]
-    running: tuple[str, ...]
 
 
 class Dispatcher:
@@ -113,23 +74,16 @@ class Dispatcher:
         self._cascade = controller if isinstance(controller, Cascade) else None
         self._by_deadline = controller if isinstance(controller, DeadlineAware) else None
         rungs = policy.ladder.rungs
-        self._scores = None if any(r.score is None for r in rungs) else policy.ladder.scores()
+        scored = all(rung.score is not None for rung in rungs)
+        self._ledger = Ledger(rate_window_s, policy.ladder.scores() if scored else None)
         self._state = controller.initial()
         self._line = WaitingLine(policy.order)
         self._fleet = Fleet(policy.ladder, costs or {})
         self._draws = draws or Random(0)
         self._matcher = Matcher(policy, self._fleet, self._line, self._draws)
         self._prospects = Prospects(policy, self._fleet, self._line, self._matcher)
-        self._engine_of: dict[str, Engine] = {}
-        self._in_system: dict[str, int] = {}  # jobs by tenant
         self._seq = count()
         self._now_s = -math.inf
-        self._arrivals = RateMeter(rate_window_s)
-        self._recent = RateMeter(RECENT_SHARE * rate_window_s)
-        self._finishes = RateMeter(rate_window_s)
-        self._score_sum, self._scored = 0.0, 0
-        self._admitted = self._finished = self._cancelled = self._failed = 0
-        self._expired = self._hopeless = self._rejected = self._requeued = self._redone = 0
 
     # -- what a driver may ask ------------------------------------------------------------------
 
@@ -145,19 +99,7 @@ class Dispatcher:
 
     def counts(self) -> Counts:
         """The conserved quantities."""
-        return Counts(
-            admitted=self._admitted,
-            finished=self._finished,
-            cancelled=self._cancelled,
-            failed=self._failed,
-            expired=self._expired,
-            hopeless=self._hopeless,
-            rejected=self._rejected,
-            requeued=self._requeued,
-            redone=self._redone,
-            waiting=len(self._line),
-            running=len(self._engine_of),
-        )
+        return self._ledger.counts(len(self._line), len(self._fleet.engine_of))
 
     def load(self) -> Load:
         """The snapshot that the controller last saw, but for what has changed since."""
@@ -165,16 +107,11 @@ class Dispatcher:
 
     def engines(self) -> tuple[EngineView, ...]:
         """The engines that are up."""
-        return tuple(
-            EngineView(
-                name, e.group.key.pool, e.group.key.places, e.group.key.variants, tuple(e.running)
-            )
-            for name, e in self._fleet.engines.items()
-        )
+        return self._fleet.views()
 
     def grant_of(self, job_id: str) -> StartJob | None:
         """The grant that a running job stands on, for a gateway that asks again."""
-        engine = self._engine_of.get(job_id)
+        engine = self._fleet.engine_of.get(job_id)
         service = None if engine is None else engine.running[job_id].service
         if engine is None or service is None:
             return None
@@ -182,7 +119,7 @@ class Dispatcher:
 
     def engine_of(self, job_id: str) -> str | None:
         """Where a job runs; None if it does not."""
-        engine = self._engine_of.get(job_id)
+        engine = self._fleet.engine_of.get(job_id)
         return None if engine is None else engine.engine_id
 
     def is_busy(self, engine_id: str) -> bool:
@@ -192,7 +129,7 @@ class Dispatcher:
 
     def knows(self, job_id: str) -> bool:
         """Whether the job waits or runs."""
-        return job_id in self._line or job_id in self._engine_of
+        return job_id in self._line or job_id in self._fleet.engine_of
 
     def waiting_jobs(self) -> Iterator[Job]:
         """The line, by rank and arrival."""
@@ -239,9 +176,9 @@ class Dispatcher:
             case JobFinished():
                 self._job_finished(event, commands)
             case JobFailed(job_id=job_id):
-                self._failed += self._forget(job_id)
+                self._ledger.failed += self._forget(job_id)
             case JobCancelled(job_id=job_id):
-                self._cancelled += self._forget(job_id)
+                self._ledger.cancelled += self._forget(job_id)
             case EngineUp():
                 self._engine_up(event)
             case EngineDown(engine_id=engine_id):
@@ -258,7 +195,7 @@ class Dispatcher:
 
     def _arrived(self, event: JobArrived, commands: list[Command]) -> None:
         job = event.job
-        engine = self._engine_of.get(job.job_id)
+        engine = self._fleet.engine_of.get(job.job_id)
         if engine is not None:
             self._adopt(engine.running[job.job_id], job)
             if event.lost_engine == engine.engine_id:
@@ -266,22 +203,23 @@ class Dispatcher:
             return
         if job.job_id in self._line:
             return
-        self._arrivals.note(self._now_s)
-        self._recent.note(self._now_s)
+        self._ledger.arrived(self._now_s)
         start_rung = None
         if self._split is not None:
             start_rung = self._split.draw(self._draws.random(), self.load())
         seq = next(self._seq)
         reason = self._refusal(job, seq, start_rung, event.again)
         if reason is None:
-            self._admitted += 1
-            self._count_tenant(job, 1)
+            self._ledger.admitted += 1
+            self._ledger.enters(job)
             self._stand(job, seq, start_rung)
             commands.append(AdmitJob(job.job_id))
         else:
-            self._rejected += 1
+            self._ledger.rejected += 1
             may_retry = reason in ("queue_full", "tenant_full")
-            retry_after_s = self._retry_after_s() if may_retry else None
+            retry_after_s = (
+                self._ledger.retry_after_s(len(self._line), self._now_s) if may_retry else None
+            )
             commands.append(RejectJob(job.job_id, reason, retry_after_s))
 
     def _refusal(
@@ -294,7 +232,7 @@ class Dispatcher:
             return None  # it was accepted once, and the bounds applied then
         if len(self._line) >= admission.max_waiting:
             return "queue_full"
-        held, most = self._in_system.get(job.tenant, 0), admission.tenant_max
+        held, most = self._ledger.of_tenant(job.tenant), admission.tenant_max
         if most is not None and held >= most:
             return "tenant_full"
         if admission.refuse_hopeless:
@@ -316,23 +254,18 @@ class Dispatcher:
     # -- ends -----------------------------------------------------------------------------------
 
     def _job_finished(self, event: JobFinished, commands: list[Command]) -> None:
-        engine = self._engine_of.get(event.job_id)
+        engine = self._fleet.engine_of.get(event.job_id)
         running = None if engine is None else engine.running[event.job_id]
         if not self._forget(event.job_id):
             return
         self._settle(event, running)
         if running is not None and self._is_redone(event, running):
-            self._redo(running)
             commands.append(RedoJob(event.job_id))
             return
-        self._finished += 1
-        self._finishes.note(self._now_s)
         rung = event.rung
         if rung is None and running is not None and running.service is not None:
             rung = running.service.rung
-        if self._scores is not None and rung is not None:
-            self._score_sum += self._scores[rung]
-            self._scored += 1
+        self._ledger.delivered(self._now_s, rung)
 
     def _settle(self, event: JobFinished, running: Running | None) -> None:
         """Give the tenant back what the job was charged and did not use."""
@@ -342,40 +275,30 @@ class Dispatcher:
         shares.refund(running.job.tenant, running.charged - event.steps_run)
 
     def _is_redone(self, event: JobFinished, running: Running) -> bool:
-        if self._cascade is None or event.confidence is None:
+        """Whether a cascade doubts the picture; then the job waits again, at its old place."""
+        cascade, job, service = self._cascade, running.job, running.service
+        if cascade is None or event.confidence is None or job is None or service is None:
             return False
-        job, service = running.job, running.service
-        if job is None or service is None or job.fixed or job.variant is not None:
+        if job.fixed or job.variant is not None:
+            return False  # its client chose
+        if not cascade.redoes(service.rung, event.confidence, self.load()):
             return False
-        return self._cascade.redoes(service.rung, event.confidence, self.load())
-
-    def _redo(self, running: Running) -> None:
-        """The job stands in line again, at its old place, for the cascade's second rung."""
-        if self._cascade is None or running.job is None:
-            raise AssertionError("only a cascade redoes, and only jobs that it knows")
-        self._redone += 1
-        self._count_tenant(running.job, 1)
-        self._stand(running.job, running.seq, self._cascade.second)
+        self._ledger.redone += 1
+        self._ledger.enters(job)
+        self._stand(job, running.seq, cascade.second)
+        return True
 
     def _forget(self, job_id: str) -> bool:
         """Remove a job from wherever it is; False if it is unknown."""
-        engine = self._engine_of.pop(job_id, None)
-        if engine is not None:
-            running = self._fleet.take_out(engine, job_id)
+        if job_id in self._fleet.engine_of:
+            running = self._fleet.take_out(job_id)
             if running.job is not None:
-                self._count_tenant(running.job, -1)
+                self._ledger.leaves(running.job)
             return True
         if job_id in self._line:
-            self._count_tenant(self._line.remove(job_id).job, -1)
+            self._ledger.leaves(self._line.remove(job_id).job)
             return True
         return False
-
-    def _count_tenant(self, job: Job, change: int) -> None:
-        number = self._in_system.get(job.tenant, 0) + change
-        if number:
-            self._in_system[job.tenant] = number
-        else:
-            del self._in_system[job.tenant]
 
     # -- engines --------------------------------------------------------------------------------
 
@@ -386,29 +309,27 @@ class Dispatcher:
             if job_id not in event.running:
                 self._requeue(job_id)
         if known is not None:
-            for job_id in tuple(known.running):
-                self._fleet.take_out(known, job_id)
+            for job_id in kept:
+                if job_id in known.running:
+                    self._fleet.take_out(job_id)
             self._fleet.down(known)
         key = GroupKey(event.pool, event.variants, event.places, event.price_per_s)
         engine = self._fleet.up(event.engine_id, key)
         for job_id in event.running:
-            elsewhere = self._engine_of.get(job_id)
-            if elsewhere is not None and elsewhere is not known:
+            if job_id in self._fleet.engine_of:
                 continue  # it was granted elsewhere meanwhile; that grant stands
-            running = kept.get(job_id) or self._reported(job_id)
-            self._engine_of[job_id] = engine
-            self._fleet.place(engine, running)
+            self._fleet.place(engine, kept.get(job_id) or self._reported(job_id))
 
     def _reported(self, job_id: str) -> Running:
         """A job that an engine runs and that is not known to run: it waits, or is known to nobody."""
         job = self._line.remove(job_id).job if job_id in self._line else None
-        self._admitted += job is None
+        self._ledger.admitted += job is None
         return Running(job_id, job, next(self._seq), None, 0, self._now_s)
 
     def _adopt(self, running: Running, job: Job) -> None:
         """A gateway asks again for a job that runs."""
         if running.job is None:
-            self._count_tenant(job, 1)
+            self._ledger.enters(job)
         running.job = job
 
     def _engine_lost(self, engine_id: str) -> None:
@@ -420,13 +341,13 @@ class Dispatcher:
         self._fleet.down(engine)
 
     def _requeue(self, job_id: str) -> None:
-        running = self._fleet.take_out(self._engine_of.pop(job_id), job_id)
+        running = self._fleet.take_out(job_id)
         if running.job is None:
             # Known by its id alone, so it cannot be run again from here. Its gateway still owns
             # it and will ask again, as a job admitted anew.
-            self._failed += 1
+            self._ledger.failed += 1
             return
-        self._requeued += 1
+        self._ledger.requeued += 1
         self._stand(running.job, running.seq, running.start_rung)
 
     def _progressed(self, event: EngineProgressed) -> dict[str, Engine]:
@@ -444,25 +365,25 @@ class Dispatcher:
 
     def _drop_due(self, commands: list[Command]) -> None:
         for waiting in self._line.take_due(self._now_s):
-            self._count_tenant(waiting.job, -1)
+            self._ledger.leaves(waiting.job)
             if waiting.drop_reason == "expired":
-                self._expired += 1
+                self._ledger.expired += 1
             else:
-                self._hopeless += 1
+                self._ledger.hopeless += 1
             commands.append(DropJob(waiting.job.job_id, waiting.drop_reason))
 
     def _load(self, waiting: int) -> Load:
         return Load(
             now_s=self._now_s,
             waiting=waiting,
-            running=len(self._engine_of) + len(self._line) - waiting,
+            running=len(self._fleet.engine_of) + len(self._line) - waiting,
             engines=len(self._fleet.engines),
             places=self._fleet.places,
-            arrival_rate_per_s=self._arrivals.per_second(self._now_s),
-            recent_rate_per_s=self._recent.per_second(self._now_s),
+            arrival_rate_per_s=self._ledger.arrivals.per_second(self._now_s),
+            recent_rate_per_s=self._ledger.recent.per_second(self._now_s),
             capacity_per_s=self._fleet.capacity_per_s,
-            score_sum=self._score_sum,
-            scored=self._scored,
+            score_sum=self._ledger.score_sum,
+            scored=self._ledger.scored,
         )
 
     def _control(self, commands: list[Command]) -> None:
@@ -489,13 +410,4 @@ class Dispatcher:
             charged=service.steps,
         )
         self._fleet.place(engine, running)
-        self._engine_of[job.job_id] = engine
         return StartJob(job.job_id, engine.engine_id, service)
-
-    def _retry_after_s(self) -> float:
-        """How long the present line takes to drain at the recent pace, within bounds."""
-        finish_rate_per_s = self._finishes.per_second(self._now_s)
-        if finish_rate_per_s <= 0:
-            return RETRY_AFTER_MIN_S
-        drain_s = math.ceil(len(self._line) / finish_rate_per_s)
-        return min(RETRY_AFTER_MAX_S, max(RETRY_AFTER_MIN_S, float(drain_s)))

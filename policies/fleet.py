@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from policies.costs import Costs, completion_rate_per_s, steps_s
 from policies.nouns import Job, Ladder, Rung, Service
+
+NEWCOMER = ""
+"""Stands for the id of a job that has not started; a job's own id is never empty."""
 
 CLOSE_LOOK = 4
 """So many open engines of a group are compared one by one; of more, the emptiest stand for all."""
@@ -47,6 +51,22 @@ class Running:
     lowered: int = 0
     start_rung: int | None = None
     charged: int = 0
+
+    def done_by(self, now_s: float, boundary_s: float) -> int:
+        """Steps probably run by now_s, if since it was told a step took boundary_s."""
+        since = int((now_s - self.told_s) / boundary_s) if boundary_s > 0 else 0
+        return min(self.planned, self.done + max(0, since))
+
+
+@dataclass(frozen=True, slots=True)
+class EngineView:
+    """One engine as the dispatcher sees it; `running` holds job ids in order of their start."""
+
+    engine_id: str
+    pool: str
+    places: int
+    variants: frozenset[str]
+    running: tuple[str, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -141,6 +161,8 @@ class Fleet:
         self._turn = count()
         self._step_s: dict[tuple[str, str, int, int, float], float] = {}
         self.engines: dict[str, Engine] = {}
+        self.engine_of: dict[str, Engine] = {}
+        """Where each running job runs."""
         self.places = 0
         self.hosted: frozenset[str] = frozenset()
         self.capacity_per_s: tuple[float, ...] = ()
@@ -179,18 +201,28 @@ class Fleet:
         """A job takes a place."""
         group = engine.group
         group.leave(engine)
+        self.engine_of[running.job_id] = engine
         engine.running[running.job_id] = running
         group.enter(engine)
         group.turn(engine, next(self._turn))
 
-    def take_out(self, engine: Engine, job_id: str) -> Running:
-        """A job leaves its place."""
+    def take_out(self, job_id: str) -> Running:
+        """A job leaves its place; KeyError if it has none."""
+        engine = self.engine_of.pop(job_id)
         group = engine.group
         group.leave(engine)
         running = engine.running.pop(job_id)
         group.enter(engine)
         group.reopened(engine, next(self._turn))
         return running
+
+    def views(self) -> tuple[EngineView, ...]:
+        """The engines that are up, for whoever asks from outside."""
+        return tuple(
+            EngineView(name, key.pool, key.places, key.variants, tuple(engine.running))
+            for name, engine in self.engines.items()
+            for key in (engine.group.key,)
+        )
 
     def _membership_changed(self, places: int) -> None:
         self.places += places
@@ -243,92 +275,85 @@ class Fleet:
     def start_ends_s(self, engine: Engine, service: Service, now_s: float) -> float:
         """When a job that starts now in this engine would end, if nobody else joined.
 
-        The engine's running jobs are followed to their ends one after the other; between two ends
-        a step costs what the jobs that are left cost together, one group a variant. The encoding
-        of the newcomer and the decodings on the way are waited for. What is left out: the boundary
-        that is under way, and that guidance ends earlier for some than for others.
+        The running jobs are followed to their ends one after the other; between two ends a step
+        costs what the jobs that are left cost together, variant by variant. The newcomer's encoding
+        and the decodings on the way are waited for. What is left out: the boundary under way, and
+        that guidance ends earlier for some than for others.
         """
-        costs = self._costs[engine.group.key.pool]
-        others = self._left(engine, now_s)
-        begin_s = now_s + costs.encode_s(service.variant)
-        return self._ends_s(engine, others, service, service.steps, begin_s)
+        begin_s = now_s + self._costs[engine.group.key.pool].encode_s(service.variant)
+        runs = [*self._runs(engine, now_s), _Run(service.steps, service, NEWCOMER)]
+        return self._ends_s(engine, runs, begin_s, until=NEWCOMER)[NEWCOMER]
 
-    def run_ends_s(
-        self, engine: Engine, running: Running, now_s: float, changed: tuple[Service, int] | None
+    def runs_end_s(self, engine: Engine, now_s: float) -> dict[str, float]:
+        """When each running job would end, if nobody else joined."""
+        return self._ends_s(engine, self._runs(engine, now_s), now_s, until=None)
+
+    def changed_ends_s(
+        self, engine: Engine, job_id: str, service: Service, steps_left: int, now_s: float
     ) -> float:
-        """When a running job would end, if nobody else joined.
-
-        `changed` asks for another service and number of planned steps than it has now.
-        """
-        service, planned = changed or (running.service, running.planned)
-        if service is None:
-            return now_s
-        left = max(0, planned - self.done(engine, running, now_s))
-        others = [
-            (n, v) for n, v, job_id in self._with_ids(engine, now_s) if job_id != running.job_id
-        ]
-        return self._ends_s(engine, others, service, left, now_s)
+        """When a running job would end with this service and so many steps left."""
+        runs = [run for run in self._runs(engine, now_s) if run.job_id != job_id]
+        runs.append(_Run(steps_left, service, job_id))
+        return self._ends_s(engine, runs, now_s, until=job_id)[job_id]
 
     def done(self, engine: Engine, running: Running, now_s: float) -> int:
         """Steps that a job has probably run by now: as told, and since then at the present pace."""
-        if running.service is None:
-            return running.done
+        return running.done_by(now_s, self._boundary_now_s(engine))
+
+    def _boundary_now_s(self, engine: Engine) -> float:
         mix: dict[str, int] = {}
         for one in engine.running.values():
             if one.service is not None:
                 mix[one.service.variant] = mix.get(one.service.variant, 0) + 1
-        boundary_s = sum(self._mean_step_s(engine, v, n, None) for v, n in mix.items())
-        since = int((now_s - running.told_s) / boundary_s) if boundary_s > 0 else 0
-        return min(running.planned, running.done + max(0, since))
+        return sum(self._mean_step_s(engine, variant, n, None) for variant, n in mix.items())
 
-    def _left(self, engine: Engine, now_s: float) -> list[tuple[int, str]]:
-        return [(steps, variant) for steps, variant, _ in self._with_ids(engine, now_s)]
-
-    def _with_ids(self, engine: Engine, now_s: float) -> list[tuple[int, str, str]]:
+    def _runs(self, engine: Engine, now_s: float) -> list[_Run]:
+        boundary_s = self._boundary_now_s(engine)
         return [
-            (max(1, one.planned - self.done(engine, one, now_s)), one.service.variant, one.job_id)
+            _Run(max(1, one.planned - one.done_by(now_s, boundary_s)), one.service, one.job_id)
             for one in engine.running.values()
             if one.service is not None
         ]
 
     def _ends_s(
-        self,
-        engine: Engine,
-        others: list[tuple[int, str]],
-        service: Service,
-        own_steps: int,
-        now_s: float,
-    ) -> float:
+        self, engine: Engine, runs: list[_Run], now_s: float, until: str | None
+    ) -> dict[str, float]:
+        """The ends of the runs in order, up to that of `until` (None: of all)."""
         costs = self._costs[engine.group.key.pool]
-        mix = {service.variant: 1}
-        for _, variant in others:
-            mix[variant] = mix.get(variant, 0) + 1
+        runs.sort(key=_steps_left)
+        groups: dict[str, list[Service]] = {}
+        for run in runs:
+            groups.setdefault(run.service.variant, []).append(run.service)
+        ends_s: dict[str, float] = {}
         at_s, done = now_s, 0
-        for steps, variant in sorted(others):
-            if steps >= own_steps:
-                break
-            at_s += (steps - done) * self._boundary_s(engine, mix, service)
+        for run in runs:
+            if run.steps_left > done:
+                at_s += (run.steps_left - done) * self._boundary_s(engine, groups)
+                done = run.steps_left
+            variant = run.service.variant
             at_s += costs.decode_s(variant, 1)
-            done = steps
-            mix[variant] -= 1
-        at_s += (own_steps - done) * self._boundary_s(engine, mix, service)
-        return at_s + costs.decode_s(service.variant, 1)
+            ends_s[run.job_id] = at_s
+            if run.job_id == until:
+                break
+            groups[variant].remove(run.service)
+        return ends_s
 
-    def _boundary_s(self, engine: Engine, mix: Mapping[str, int], service: Service) -> float:
-        time_s = 0.0
-        for variant, jobs in mix.items():
-            if jobs:
-                own = service if variant == service.variant else None
-                time_s += self._mean_step_s(engine, variant, jobs, own)
-        return time_s
+    def _boundary_s(self, engine: Engine, groups: Mapping[str, list[Service]]) -> float:
+        """One step of every variant; guidance counts as the last job of the variant has it."""
+        return sum(
+            self._mean_step_s(engine, variant, len(services), services[-1])
+            for variant, services in groups.items()
+            if services
+        )
 
     def _mean_step_s(
         self, engine: Engine, variant: str, batch: int, service: Service | None
     ) -> float:
         """A step of this batch; with `service`, the mean over its guided and unguided steps."""
         pool = engine.group.key.pool
-        steps, share = (0, 1.0) if service is None else (service.steps, service.guidance_share)
-        key = (pool, variant, batch, steps if share < 1.0 else 0, share)
+        share = 1.0 if service is None else service.guidance_share
+        steps = 0 if service is None or share >= 1.0 else service.steps
+        key = (pool, variant, batch, steps, share)
         found = self._step_s.get(key)
         if found is None:
             costs = self._costs[pool]
@@ -338,3 +363,14 @@ class Fleet:
                 found = steps_s(costs, service, batch) / service.steps
             self._step_s[key] = found
         return found
+
+
+class _Run(NamedTuple):
+    """What is left of one job's run."""
+
+    steps_left: int
+    service: Service
+    job_id: str
+
+
+_steps_left = attrgetter("steps_left")

@@ -24,12 +24,13 @@ def lowerings(
 
     The steps that a job has run are estimated; its engine applies the rung to what it really has.
     """
+    ends_s = fleet.runs_end_s(engine, now_s)
     for running in engine.running.values():
-        job, service = running.job, running.service
-        if job is None or service is None or job.fixed:
+        job = running.job
+        if job is None or job.fixed or running.service is None:
             continue
         due_s = controller.due_s(job, now_s, waiting)
-        if fleet.run_ends_s(engine, running, now_s, None) <= due_s:
+        if ends_s[running.job_id] <= due_s:
             continue
         exits = _exits(engine, fleet, policy, running, job, now_s)
         rung = controller.lowered(due_s, [(rung, ends_s) for rung, ends_s, _ in exits])
@@ -67,6 +68,7 @@ def _exits(
             pinned=job.variant is not None,
         )
         if change is not None and (not found or change != found[-1][2]):
-            as_lowered = (change.service, change.steps_planned)
-            found.append((rung, fleet.run_ends_s(engine, running, now_s, as_lowered), change))
+            left = change.steps_planned - done
+            ends_s = fleet.changed_ends_s(engine, running.job_id, change.service, left, now_s)
+            found.append((rung, ends_s, change))
     return found
