@@ -17,7 +17,7 @@ class BurstAhead:
     wait are added those that arrive within the horizon at this rate beyond what the engines
     finish meanwhile at the present rung; where no engine hosts that rung they finish none. A
     falling rate takes nobody out of the line that is there.
-    ValueError unless horizon_s > 0; from `decide` if the load comes without capacities.
+    ValueError unless horizon_s > 0; from `decide` if there are engines without capacities.
     """
 
     pressure: Controller
@@ -43,12 +43,16 @@ class BurstAhead:
 
     def decide(self, load: Load, state: ControllerState) -> ControllerState:
         """What the wrapped controller decides on the line to be expected."""
-        if len(load.capacity_per_s) <= state.rung:
-            raise ValueError(
-                f"there is no capacity for rung {state.rung}: looking ahead needs a cost table"
-            )
         trend_per_s = load.recent_rate_per_s - load.arrival_rate_per_s
         rate_per_s = max(0.0, load.recent_rate_per_s + trend_per_s)
-        beyond_per_s = max(0.0, rate_per_s - load.capacity_per_s[state.rung])
+        beyond_per_s = max(0.0, rate_per_s - _finished_per_s(load, state.rung))
         expected = load.waiting + int(beyond_per_s * self.horizon_s)
         return self.pressure.decide(replace(load, waiting=expected), state)
+
+
+def _finished_per_s(load: Load, rung: int) -> float:
+    if load.engines == 0:
+        return 0.0
+    if len(load.capacity_per_s) <= rung:
+        raise ValueError(f"there is no capacity for rung {rung}: looking ahead needs a cost table")
+    return load.capacity_per_s[rung]

@@ -57,6 +57,11 @@ def test_a_rung_that_no_engine_hosts_finishes_nothing() -> None:
     assert AHEAD.decide(seen, AHEAD.initial()).rung == 1
 
 
+def test_before_any_engine_is_up_nothing_is_finished() -> None:
+    seen = load(0, engines=0, arrival_rate_per_s=2.0, recent_rate_per_s=2.0)
+    assert AHEAD.decide(seen, AHEAD.initial()).rung == 1
+
+
 def test_it_starts_as_the_wrapped_controller_and_keeps_its_states() -> None:
     assert AHEAD.initial() == PRESSURE.initial()
     assert AHEAD.deepest == PRESSURE.deepest
