@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 
 from policies import (
+    Admission,
+    AdmitJob,
     AnnounceRung,
+    Command,
     Dispatcher,
+    DropJob,
     EngineDown,
     EngineUp,
-    ExpireJob,
+    ExitRules,
     Hysteresis,
     Job,
     JobArrived,
@@ -17,6 +21,8 @@ from policies import (
     JobFailed,
     JobFinished,
     Ladder,
+    LoadProportional,
+    Policy,
     RejectJob,
     Rung,
     Service,
@@ -40,7 +46,9 @@ def make(
     places: int = 2, *, max_waiting: int = 10, announces: bool = True, static: bool = False
 ) -> Dispatcher:
     controller = Static() if static else Hysteresis.threshold((2, 4))
-    dispatcher = Dispatcher(LADDER, controller, max_waiting, announces)
+    exits = ExitRules() if announces else ExitRules("keep")
+    policy = Policy(LADDER, controller, exits, admission=Admission(max_waiting))
+    dispatcher = Dispatcher(policy)
     if places:
         dispatcher.handle(EngineUp(0.0, "e1", places, ALL))
     return dispatcher
@@ -48,9 +56,19 @@ def make(
 
 def arrive(
     dispatcher: Dispatcher, name: str, now_s: float = 1.0, **facts: object
-) -> tuple[object, ...]:
+) -> tuple[Command, ...]:
+    """What comes of an arrival, but for the word that the job is admitted."""
     wishes: dict[str, object] = {"floor": LADDER.last} | facts
-    return dispatcher.handle(JobArrived(now_s, Job(name, now_s, **wishes)))  # type: ignore[arg-type]
+    commands = dispatcher.handle(JobArrived(now_s, Job(name, now_s, **wishes)))  # type: ignore[arg-type]
+    return tuple(command for command in commands if command != AdmitJob(name))
+
+
+def test_an_accepted_job_is_admitted_before_it_starts() -> None:
+    dispatcher = make(places=1)
+    job = Job("a", 1.0, LADDER.last)
+    assert dispatcher.handle(JobArrived(1.0, job)) == (AdmitJob("a"), StartJob("a", "e1", FULL))
+    waiting = Job("b", 1.0, LADDER.last)
+    assert dispatcher.handle(JobArrived(1.0, waiting)) == (AdmitJob("b"),)
 
 
 def test_a_job_starts_at_once_where_a_place_is_free() -> None:
@@ -108,12 +126,12 @@ def test_a_job_that_no_rung_can_serve_is_rejected_for_good() -> None:
     assert arrive(make(), "a", floor=0, variant="turbo") == (RejectJob("a", "no_rung", None),)
 
 
-def test_the_rung_follows_the_depth_and_is_announced_to_every_engine_once() -> None:
+def test_the_rung_follows_the_depth_and_is_announced_once() -> None:
     dispatcher = make(places=1)
     dispatcher.handle(EngineUp(0.0, "e2", 1, ALL))
     for name in "abc":
         assert not any(isinstance(c, AnnounceRung) for c in arrive(dispatcher, name))
-    assert arrive(dispatcher, "d") == (AnnounceRung("e1", 1), AnnounceRung("e2", 1))
+    assert arrive(dispatcher, "d") == (AnnounceRung(1),)
     assert arrive(dispatcher, "e") == ()
 
 
@@ -127,7 +145,7 @@ def test_a_start_is_served_at_the_depth_that_it_leaves_behind() -> None:
         StartJob("b", "e1", Service("full", 10, 1)),
     )
     assert dispatcher.handle(JobFinished(3.0, "b")) == (
-        AnnounceRung("e1", 0),
+        AnnounceRung(0),
         StartJob("c", "e1", FULL),
     )
 
@@ -139,12 +157,12 @@ def test_an_engine_that_binds_at_start_only_hears_of_no_rung() -> None:
     assert commands[1:] == [(), (), ()]
 
 
-def test_a_new_engine_learns_a_rung_that_is_not_full_service() -> None:
+def test_jobs_that_waited_for_an_engine_start_at_the_rung_that_their_line_asks_for() -> None:
     dispatcher = make(places=0)
     for name in "abcdef":
         arrive(dispatcher, name)
+    assert dispatcher.rung == 2
     commands = dispatcher.handle(EngineUp(2.0, "e1", 2, ALL))
-    assert commands[0] == AnnounceRung("e1", 2)
     assert [c for c in commands if isinstance(c, StartJob)] == [
         StartJob("a", "e1", Service("turbo", 4, 2)),
         StartJob("b", "e1", Service("turbo", 4, 2)),
@@ -154,7 +172,8 @@ def test_a_new_engine_learns_a_rung_that_is_not_full_service() -> None:
 def test_the_engine_with_most_free_places_is_chosen() -> None:
     dispatcher = make(places=2)
     dispatcher.handle(EngineUp(0.0, "e2", 3, ALL))
-    engines = [arrive(dispatcher, name)[0].engine_id for name in "abcde"]  # type: ignore[attr-defined]
+    starts = [command for name in "abcde" for command in arrive(dispatcher, name)]
+    engines = [start.engine_id for start in starts if isinstance(start, StartJob)]
     assert engines == ["e2", "e1", "e2", "e1", "e2"]
 
 
@@ -210,7 +229,7 @@ def test_a_gateway_that_asks_again_changes_nothing_and_finds_its_grant() -> None
     before = dispatcher.counts()
     for name in "ab":
         job = Job(name, 1.0, LADDER.last)
-        assert dispatcher.handle(JobArrived(2.0, job, again=True)) == ()
+        assert StartJob not in map(type, dispatcher.handle(JobArrived(2.0, job, again=True)))
     assert dispatcher.counts() == before
     assert dispatcher.grant_of("a") == StartJob("a", "e1", FULL)
     assert dispatcher.grant_of("b") is None
@@ -233,7 +252,7 @@ def test_a_job_taken_up_again_passes_the_bound_and_keeps_its_place() -> None:
     arrive(dispatcher, "a", 3.0)
     arrive(dispatcher, "b", 4.0)
     old = Job("old", 1.0, LADDER.last)
-    assert dispatcher.handle(JobArrived(5.0, old, again=True)) == ()
+    assert StartJob not in map(type, dispatcher.handle(JobArrived(5.0, old, again=True)))
     assert [job.job_id for job in dispatcher.waiting_jobs()] == ["old", "b"]
 
 
@@ -242,7 +261,7 @@ def test_a_deadline_that_passes_while_waiting_expires_the_job() -> None:
     arrive(dispatcher, "a")
     arrive(dispatcher, "b", deadline_s=5.0)
     assert dispatcher.next_deadline_s() == 5.0
-    assert dispatcher.handle(Ticked(5.0)) == (ExpireJob("b"),)
+    assert dispatcher.handle(Ticked(5.0)) == (DropJob("b", "expired"),)
     assert dispatcher.handle(JobFinished(6.0, "a")) == ()
 
 
@@ -250,7 +269,7 @@ def test_a_deadline_that_passes_at_the_moment_of_a_free_place_still_expires() ->
     dispatcher = make(places=1, static=True)
     arrive(dispatcher, "a")
     arrive(dispatcher, "b", deadline_s=5.0)
-    assert dispatcher.handle(JobFinished(5.0, "a")) == (ExpireJob("b"),)
+    assert dispatcher.handle(JobFinished(5.0, "a")) == (DropJob("b", "expired"),)
 
 
 def test_a_new_dispatcher_is_rebuilt_from_engines_and_gateways() -> None:
@@ -259,7 +278,7 @@ def test_a_new_dispatcher_is_rebuilt_from_engines_and_gateways() -> None:
     assert dispatcher.counts().running == 2
     for name in "ab":
         job = Job(name, 1.0, LADDER.last)
-        assert dispatcher.handle(JobArrived(9.0, job, again=True)) == ()
+        assert StartJob not in map(type, dispatcher.handle(JobArrived(9.0, job, again=True)))
     assert dispatcher.handle(EngineDown(10.0, "e1")) == ()
     assert dispatcher.counts().waiting == 2
 
@@ -318,8 +337,10 @@ def test_news_of_unknown_engines_changes_nothing() -> None:
 
 def test_a_controller_that_reaches_below_the_ladder_is_refused() -> None:
     with pytest.raises(ValueError, match="fewer thresholds"):
-        Dispatcher(LADDER, Hysteresis.threshold((1, 2, 3)), 10, announces=True)
+        Policy(LADDER, Hysteresis.threshold((1, 2, 3)))
     with pytest.raises(ValueError, match="max_waiting"):
-        Dispatcher(LADDER, Static(), 0, announces=True)
+        Admission(0)
+    with pytest.raises(ValueError, match="LoadProportional decides by a cost table"):
+        Dispatcher(Policy(LADDER, LoadProportional(1.0, 2)))
     with pytest.raises(ValueError, match="places"):
         EngineUp(0.0, "e1", 0, ALL)

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from policies import (
+    Admission,
     AnnounceRung,
     Command,
     Dispatcher,
+    DropJob,
     EngineDown,
     EngineUp,
     Event,
-    ExpireJob,
     Hysteresis,
     Job,
     JobArrived,
@@ -21,6 +22,7 @@ from policies import (
     JobFailed,
     JobFinished,
     Ladder,
+    Policy,
     RejectJob,
     Rung,
     StartJob,
@@ -53,7 +55,7 @@ class DispatcherMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         controller = Hysteresis((2, 3, 4, 5), (0, 1, 2, 3))
-        self.dispatcher = Dispatcher(LADDER, controller, MAX_WAITING, announces=True)
+        self.dispatcher = Dispatcher(Policy(LADDER, controller, admission=Admission(MAX_WAITING)))
         self.now_s = 0.0
         self.jobs: dict[str, Job] = {}
         self.order: dict[str, int] = {}
@@ -62,7 +64,7 @@ class DispatcherMachine(RuleBasedStateMachine):
         self.gone: set[str] = set()
         self.expired: set[str] = set()
         self.engines: dict[str, tuple[int, frozenset[str]]] = {}
-        self.announced: dict[str, int] = {}
+        self.announced = 0
 
     # -- helpers --------------------------------------------------------------------------------
 
@@ -74,7 +76,7 @@ class DispatcherMachine(RuleBasedStateMachine):
                 case StartJob():
                     self._check_start(command)
                     starts.append(command.job_id)
-                case ExpireJob(job_id=job_id):
+                case DropJob(job_id=job_id):
                     deadline_s = self.jobs[job_id].deadline_s
                     assert deadline_s is not None
                     assert deadline_s <= self.now_s
@@ -83,9 +85,9 @@ class DispatcherMachine(RuleBasedStateMachine):
                 case RejectJob(job_id=job_id):
                     self.waiting.discard(job_id)
                     self.gone.add(job_id)
-                case AnnounceRung(engine_id=engine_id, rung=rung):
-                    assert self.announced[engine_id] != rung
-                    self.announced[engine_id] = rung
+                case AnnounceRung(rung=rung):
+                    assert self.announced != rung
+                    self.announced = rung
         keys = [(self.jobs[j].arrival_s, self.order[j]) for j in starts]
         assert keys == sorted(keys), "jobs started out of their order of arrival"
         return commands
@@ -184,7 +186,6 @@ class DispatcherMachine(RuleBasedStateMachine):
         engine_id = ENGINES[pick % len(ENGINES)]
         self._lose(engine_id)
         self.engines[engine_id] = (places, self.pools[pool % len(self.pools)])
-        self.announced[engine_id] = 0
         self.tell(EngineUp(self.now_s, engine_id, *self.engines[engine_id]))
 
     @rule(pick=picks)
@@ -195,7 +196,6 @@ class DispatcherMachine(RuleBasedStateMachine):
 
     def _lose(self, engine_id: str) -> None:
         self.engines.pop(engine_id, None)
-        self.announced.pop(engine_id, None)
         for name in [n for n, e in self.running.items() if e == engine_id]:
             del self.running[name]
             self.waiting.add(name)
@@ -211,7 +211,7 @@ class DispatcherMachine(RuleBasedStateMachine):
     def the_counts_are_conserved_and_exact(self) -> None:
         c = self.dispatcher.counts()
         assert c.admitted == (
-            c.finished + c.cancelled + c.failed + c.expired + c.waiting + c.running
+            c.finished + c.cancelled + c.failed + c.expired + c.hopeless + c.waiting + c.running
         )
         assert c.admitted + c.rejected == len(self.jobs)
         assert c.expired == len(self.expired)
@@ -242,8 +242,8 @@ class DispatcherMachine(RuleBasedStateMachine):
             )
 
     @invariant()
-    def every_engine_knows_the_rung(self) -> None:
-        assert set(self.announced.values()) <= {self.dispatcher.rung}
+    def the_rung_is_the_one_last_announced(self) -> None:
+        assert self.announced == self.dispatcher.rung
 
 
 class OnePoolMachine(DispatcherMachine):
