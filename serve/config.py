@@ -10,11 +10,23 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from pipelines.costs import CostTable
+from policies.building import (
+    Section as PlainSection,
+)
+from policies.building import (
+    exits_from,
+    hold_s_of,
+    ladder_from,
+    policy_from,
+    weighs_prices,
+)
 from policies.exits import ExitRules
-from policies.nouns import Ladder, Rung
+from policies.nouns import Ladder
+from policies.policy import Policy
+from serve.cost_tables import table_of
+from serve.policy_sections import ControllerSection, DispatcherSection
 from serve.sections import (
-    ControllerSection,
-    DispatcherSection,
     EarlyExitSection,
     ModelSection,
     PoolSection,
@@ -92,11 +104,6 @@ class Config(Section):
         self._check_rungs()
         self._check_pools()
         self._check_hand_over()
-        if self.controller.build().deepest > ladder.last:
-            raise ValueError(
-                f"controller: it reaches rung {self.controller.build().deepest}, but the ladder"
-                f" ends at rung {ladder.last}; drop thresholds or add rungs"
-            )
         return self
 
     def _check_pools(self) -> None:
@@ -178,13 +185,68 @@ class Config(Section):
 
     def exit_rules(self, pool: PoolSection) -> ExitRules:
         """What a lower rung does to the jobs that run in an engine of this pool."""
-        controller = self.controller
-        rules = ExitRules.applied(controller.apply, controller.finish_from, self.build_ladder())
+        rules = exits_from(_plain(self.controller), self.build_ladder())
         return rules.within(frozenset(pool.variants))
 
     def build_ladder(self) -> Ladder:
         """The ladder as the policies know it."""
         return _ladder_of(self.ladder)
+
+    def build_policy(self) -> Policy:
+        """All that the dispatcher goes by; reads the controller's table if it has one.
+
+        ValueError, which begins with the key, if the policies cannot be built.
+        """
+        sections = {
+            "ladder": [_plain(rung) for rung in self.ladder],
+            "controller": _plain(self.controller),
+            "dispatcher": _plain(self.dispatcher),
+        }
+        return policy_from(sections, _text_of)
+
+    @property
+    def hold_s(self) -> float:
+        """How long the controller's rung stands at least, in seconds."""
+        return hold_s_of(_plain(self.controller))
+
+    def costs(self) -> dict[str, CostTable]:
+        """The cost tables by pool name, read from the files; only pools that name one have one.
+
+        ValueError, which begins with the key, if a table cannot be used or does not fit its pool.
+        """
+        tables = {}
+        for index, pool in enumerate(self.engines):
+            if pool.costs is None:
+                continue
+            path, size = Path(pool.costs), self.model.sizes[0]
+            try:
+                tables[pool.name] = table_of(pool, path, size, self.variants, self.ladder)
+            except ValueError as error:
+                sentence = str(error).rstrip(".")
+                raise ValueError(f"engines.{index}.costs: {sentence}") from None
+        return tables
+
+    def lacks(self, *, prices: bool) -> str | None:
+        """The first key that is missing of those that what predicts times, and with `prices` weighs
+        prices, goes by; None if none is."""
+        for index, pool in enumerate(self.engines):
+            if pool.costs is None:
+                return f"engines.{index}.costs"
+            if prices and pool.price_per_hour is None:
+                return f"engines.{index}.price_per_hour"
+        return None
+
+    def check_policy(self) -> None:
+        """ValueError, which begins with the key, unless the policies can be built and know the
+        scores, costs and prices that they go by."""
+        policy = self.build_policy()
+        self.costs()
+        needing = policy.costs_needed_by()
+        if needing is None and any(pool.autoscaling is not None for pool in self.engines):
+            needing = "autoscaling"
+        missing = self.lacks(prices=weighs_prices(policy.routing))
+        if needing is not None and missing is not None:
+            raise ValueError(f"{missing}: this key is missing, and {needing} needs it; add it")
 
     def steps_max(self, variant: str) -> int:
         """The most steps that a client may ask of a variant."""
@@ -211,9 +273,16 @@ class Config(Section):
 
 
 def _ladder_of(rungs: tuple[RungSection, ...]) -> Ladder:
-    return Ladder(
-        tuple(Rung(r.variant, r.steps, r.quality, r.replannable, r.guidance_share) for r in rungs)
-    )
+    return ladder_from([_plain(rung) for rung in rungs])
+
+
+def _plain(section: Section) -> PlainSection:
+    """What the file says, without the defaults: the policies have their own."""
+    return section.model_dump(exclude_unset=True)
+
+
+def _text_of(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8")
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -263,11 +332,31 @@ def parse_config(content: Mapping[str, Any], path: Path) -> Config:
         config = Config.model_validate(content)
     except ValidationError as error:
         raise ConfigError(f"{path}: {_fault_sentence(error)}") from None
+    config = _with_absolute_paths(config, path.parent)
+    try:
+        config.check_policy()
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return config
+
+
+def _with_absolute_paths(config: Config, folder: Path) -> Config:
     variants = {
-        name: variant.model_copy(update={"source": _resolved(variant.source, path.parent)})
+        name: variant.model_copy(update={"source": _resolved(variant.source, folder)})
         for name, variant in config.variants.items()
     }
-    return config.model_copy(update={"variants": variants})
+    engines = tuple(
+        pool
+        if pool.costs is None
+        else pool.model_copy(update={"costs": _absolute(pool.costs, folder)})
+        for pool in config.engines
+    )
+    controller = config.controller
+    if controller.table is not None:
+        table = _absolute(controller.table, folder)
+        controller = controller.model_copy(update={"table": table})
+    changed = {"variants": variants, "engines": engines, "controller": controller}
+    return config.model_copy(update=changed)
 
 
 def _with_port(content: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
@@ -287,7 +376,11 @@ def _resolved(source: str, folder: Path) -> str:
         return source
     if source.startswith("embedded:"):
         return str(EMBEDDED_WEIGHTS / source.removeprefix("embedded:"))
-    return str((folder / Path(source).expanduser()).resolve())
+    return _absolute(source, folder)
+
+
+def _absolute(path: str, folder: Path) -> str:
+    return str((folder / Path(path).expanduser()).resolve())
 
 
 def _fault_sentence(error: ValidationError) -> str:

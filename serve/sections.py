@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from policies.controllers import Controller, Hysteresis, Static
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+SECONDS_PER_HOUR = 3600.0
 
 SamplerName = Literal["ddim", "euler", "euler_ancestral", "dpmpp_2m", "unipc", "lcm"]
 Count = Annotated[int, Field(ge=1)]
@@ -90,7 +90,9 @@ class VariantSection(Section):
 class RungSection(Section):
     """One rung of the ladder; `replannable` is false for few-step distilled variants.
 
-    `guidance_share`: the share of the steps, from the first on, that run with guidance.
+    `guidance_share`: the share of the steps, from the first on, that run with guidance. `score` is
+    the measured quality of its pictures from 0 to 1, which only policies that weigh quality by
+    numbers need; `python -m pipelines ladder` prints it.
     """
 
     variant: str
@@ -98,42 +100,7 @@ class RungSection(Section):
     quality: Literal["low", "medium", "high", "xhigh", "max"]
     replannable: bool = True
     guidance_share: Share = 1.0
-
-
-class ControllerSection(Section):
-    """How the current rung is chosen from the number of waiting jobs.
-
-    static: always `rung`. hysteresis: rung i is entered at `enter[i-1]` waiting and left at
-    `leave[i-1]`. `apply` is what a lower rung does to the jobs that already run. at_start: nothing.
-    in_flight: fewer steps for the rest. finish_now: the same, but what has run at least
-    `finish_from` of its steps is decoded at once. hand_over: fewer steps for the rest, also in
-    another variant of the same engine that shares latents and noise levels.
-    """
-
-    kind: Literal["static", "hysteresis"]
-    rung: Annotated[int, Field(ge=0)] = 0
-    enter: tuple[int, ...] = ()
-    leave: tuple[int, ...] = ()
-    min_hold_s: Annotated[float, Field(ge=0)] = 0.0
-    apply: Literal["at_start", "in_flight", "finish_now", "hand_over"] = "in_flight"
-    finish_from: ShareAboveNone = 0.8
-
-    @model_validator(mode="after")
-    def _keys_belong_to_the_kind(self) -> ControllerSection:
-        if self.kind == "static" and (self.enter or self.leave or self.min_hold_s):
-            raise ValueError("a static controller takes only rung; drop enter, leave, min_hold_s")
-        if self.kind == "hysteresis" and self.rung:
-            raise ValueError("a hysteresis controller starts at rung 0; drop the key rung")
-        if self.apply != "finish_now" and "finish_from" in self.model_fields_set:
-            raise ValueError("finish_from belongs to apply: finish_now; drop it or apply that")
-        self.build()  # the policy checks its own thresholds
-        return self
-
-    def build(self) -> Controller:
-        """The policy that this section describes; ValueError if its thresholds make none."""
-        if self.kind == "static":
-            return Static(self.rung)
-        return Hysteresis(self.enter, self.leave, self.min_hold_s)
+    score: Share | None = None
 
 
 class ConvergenceSection(Section):
@@ -154,11 +121,22 @@ class EarlyExitSection(Section):
     convergence: ConvergenceSection | None = None
 
 
-class DispatcherSection(Section):
-    """The one queue. `claim_s`: how long a granted place may stay unused before it is freed."""
+class AutoscalingSection(Section):
+    """How many engines a pool has: as many as keep the mean wait at `target_wait_s` by the queueing
+    model, within bounds. It starts with the fewest."""
 
-    max_waiting: Count = 64
-    claim_s: Annotated[float, Field(gt=0)] = 30.0
+    min_replicas: Count = 1
+    max_replicas: Count
+    target_wait_s: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> AutoscalingSection:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(
+                f"min_replicas {self.min_replicas} is above max_replicas {self.max_replicas};"
+                " lower the one or raise the other"
+            )
+        return self
 
 
 class PoolSection(Section):
@@ -172,6 +150,12 @@ class PoolSection(Section):
     ready; `row_buckets` are these numbers (a guided picture is two rows), rising, and powers of two
     if left out. `channels_last` lays convolutions out as tensor cores want them. `offload` keeps
     weights in the machine's memory: model moves one network at a time, layers one layer.
+
+    `costs` is the cost table that `python -m pipelines profile` measured on such an engine, a file
+    relative to this one. Policies that predict times need it, and it must hold all `variants` at
+    the default size, in their dtype, with these `threads` and this `device`, for batches up to
+    `max_batch`. `price_per_hour` is what an hour of one engine costs, in any one currency; policies
+    that weigh prices need it. With `autoscaling` the number of engines follows the load.
     """
 
     name: str
@@ -186,6 +170,9 @@ class PoolSection(Section):
     channels_last: bool = False
     row_buckets: tuple[Count, ...] = ()
     offload: Literal["none", "model", "layers"] = "none"
+    costs: str | None = None
+    price_per_hour: Annotated[float, Field(ge=0)] | None = None
+    autoscaling: AutoscalingSection | None = None
 
     @field_validator("name")
     @classmethod
@@ -198,6 +185,24 @@ class PoolSection(Section):
         if any(larger <= smaller for smaller, larger in pairwise(value)):
             raise ValueError("row buckets must rise; sort them and drop repetitions")
         return value
+
+    @property
+    def replicas_at_start(self) -> int:
+        """How many engines there are before anything is known of the load."""
+        return self.replicas if self.autoscaling is None else self.autoscaling.min_replicas
+
+    @property
+    def price_per_s(self) -> float:
+        """What a second of one engine costs; 0 if nothing is said."""
+        return (self.price_per_hour or 0.0) / SECONDS_PER_HOUR
+
+    @model_validator(mode="after")
+    def _replicas_are_set_once(self) -> PoolSection:
+        if self.autoscaling is not None and "replicas" in self.model_fields_set:
+            raise ValueError(
+                "autoscaling sets the number of engines; drop replicas, or drop autoscaling"
+            )
+        return self
 
     @model_validator(mode="after")
     def _execution_can_be(self) -> PoolSection:

@@ -48,8 +48,8 @@ def test_every_configuration_that_ships_is_valid(path: Path) -> None:
 def test_default_saves_itself_and_static_does_not() -> None:
     default = load_config(DEFAULT_CONFIG, environment={})
     static = load_config(CONFIGS / "static.yaml", environment={})
-    assert isinstance(default.controller.build(), Hysteresis)
-    assert isinstance(static.controller.build(), Static)
+    assert isinstance(default.build_policy().controller, Hysteresis)
+    assert isinstance(static.build_policy().controller, Static)
     assert default.ladder == static.ladder
     assert default.variants == static.variants
 
@@ -79,9 +79,11 @@ def test_default_saves_itself_and_static_does_not() -> None:
         ("ladder.1.replannable", False, "ladder", "the same"),
         ("ladder.1.guidance_share", 1.2, "ladder.1.guidance_share", "correct it"),
         ("ladder.4.guidance_share", 0.5, "ladder", "drop its guidance_share"),
+        ("ladder.1.score", 1.2, "ladder.1.score", "correct it"),
         ("controller.enter", [2, 4], "controller", "one of each"),
         ("controller.enter", [2, 4, 8, 16, 32], "controller", "one of each"),
-        ("controller.rung", 1, "controller", "drop the key rung"),
+        ("controller.rung", 1, "controller", "drop rung"),
+        ("controller.leave", None, "controller", "needs leave"),
         ("controller.kind", "static", "controller", "drop enter"),
         ("controller.kind", "clever", "controller.kind", "correct it"),
         ("controller.apply", "soon", "controller.apply", "correct it"),
@@ -176,7 +178,7 @@ def test_finish_now_takes_the_share_to_finish_from() -> None:
 def test_thresholds_beyond_the_ladder_are_refused() -> None:
     whole = content()
     whole["controller"] |= {"enter": [1, 2, 3, 4, 5], "leave": [0, 0, 0, 0, 0]}
-    with pytest.raises(ConfigError, match="the ladder ends at rung 4"):
+    with pytest.raises(ConfigError, match=r"controller: .* last rung of the ladder is 4"):
         parse_config(whole, HERE)
 
 
