@@ -7,7 +7,10 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from policies.building import weighs_prices
 from policies.nouns import Job, Ladder
+from policies.orders import DEFAULT_TIER
+from policies.routing import OBJECTIVES
 from serve.config import Config
 from serve.errors import ApiError, bad_request, model_not_found
 from serve.messages import Order
@@ -47,6 +50,8 @@ def commissions(
     floor = _floor(request, ladder, variant)
     _check_steps(request, config, variant or ladder.best.variant)
     _check_converge(request, config)
+    _check_objective(request, config)
+    _check_tier(request, config)
     seed = new_seed() if request.seed is None else request.seed
     deadline_s = None if request.deadline_s is None else received_unix_s + request.deadline_s
     made = []
@@ -60,6 +65,8 @@ def commissions(
             fixed=request.steps_are_fixed,
             deadline_s=deadline_s,
             tenant=request.user or "",
+            tier=request.tier,
+            objective=request.objective,
         )
         order = Order(
             job_id=job.job_id,
@@ -133,6 +140,24 @@ def _check_converge(request: GenerationRequest, config: Config) -> None:
     if request.converge and config.early_exit.convergence is None:
         message = "This server has no convergence exit; ask without 'converge'."
         raise _invalid(message, "converge")
+
+
+def _check_objective(request: GenerationRequest, config: Config) -> None:
+    if request.objective is None:
+        return
+    lacking = config.lacks(prices=weighs_prices(OBJECTIVES[request.objective]))
+    if lacking is not None:
+        message = (
+            f"The objective {request.objective!r} cannot be had: this server's configuration lacks"
+            f" {lacking}; ask without 'objective'."
+        )
+        raise _invalid(message, "objective")
+
+
+def _check_tier(request: GenerationRequest, config: Config) -> None:
+    if request.tier != DEFAULT_TIER and config.dispatcher.order != "tiers":
+        message = "This server has no service tiers; ask without 'service_tier'."
+        raise _invalid(message, "service_tier")
 
 
 def _invalid(message: str, param: str) -> ApiError:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipelines.jobs import EarlyExit
+from policies.orders import DEFAULT_TIER
 
 QualityIn = Literal["low", "medium", "high", "xhigh", "max", "auto", "standard", "hd"]
 OutputFormat = Literal["png", "jpeg", "webp"]
@@ -27,6 +28,7 @@ _NULL_MEANS_DEFAULT = (
     "background",
     "guidance_rescale",
     "converge",
+    "service_tier",
 )
 
 
@@ -34,9 +36,11 @@ class GenerationRequest(BaseModel):
     """The body of `POST /v1/images/generations`.
 
     Unknown keys are refused, so that a misspelt wish is not silently ignored. `null` means the
-    default, as in the official API. `background`, `moderation`, `style`, `user` and
-    `safety_identifier` are taken so that existing clients work; they change nothing here.
-    `converge` lets a picture end before its last step once it no longer changes.
+    default, as in the official API. `background`, `moderation`, `style` and `safety_identifier` are
+    taken so that existing clients work; they change nothing here. `user` is the tenant among whom
+    a server shares, where it does. `service_tier` is the priority where there are tiers, and
+    `objective` chooses engine and rung by latency, cost or quality instead of as the server usually
+    does. `converge` lets a picture end before its last step once it no longer changes.
     Limits that depend on the configuration are checked by `serve.orders`.
     """
 
@@ -64,6 +68,8 @@ class GenerationRequest(BaseModel):
     converge: bool = False
     negative_prompt: str | None = None
     deadline_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    objective: Literal["latency", "cost", "quality"] | None = None
+    service_tier: Literal["auto", "default", "flex", "priority"] = "auto"
 
     @model_validator(mode="before")
     @classmethod
@@ -108,6 +114,11 @@ class GenerationRequest(BaseModel):
         """The quality below which nothing may be delivered; "auto" accepts any rung."""
         asked = self.quality or "auto"
         return _RETIRED_QUALITIES.get(asked, asked)
+
+    @property
+    def tier(self) -> str:
+        """The priority tier; "auto" is the default one."""
+        return DEFAULT_TIER if self.service_tier == "auto" else self.service_tier
 
     @property
     def steps_are_fixed(self) -> bool:

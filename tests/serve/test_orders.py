@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from serve.config import DEFAULT_CONFIG, load_config
+from serve.config import CONFIGS, DEFAULT_CONFIG, Config, load_config
 from serve.errors import ApiError
 from serve.orders import Commission, commissions, draw_seed
 from serve.schemas import MAX_SEED, GenerationRequest
@@ -14,14 +14,18 @@ CONFIG = load_config(DEFAULT_CONFIG, environment={})
 LADDER = CONFIG.build_ladder()
 
 
-def made(**body: Any) -> list[Commission]:
+DEADLINE_CONFIG = load_config(CONFIGS / "deadline.yaml", environment={})
+"""With cost tables and tiers, without prices."""
+
+
+def made(config: Config = CONFIG, **body: Any) -> list[Commission]:
     request = GenerationRequest.model_validate({"prompt": "a red circle"} | body)
-    return commissions(request, CONFIG, LADDER, 100.0, new_seed=lambda: 7)
+    return commissions(request, config, LADDER, 100.0, new_seed=lambda: 7)
 
 
-def refusal(**body: Any) -> ApiError:
+def refusal(config: Config = CONFIG, **body: Any) -> ApiError:
     with pytest.raises(ApiError) as caught:
-        made(**body)
+        made(config, **body)
     return caught.value
 
 
@@ -69,6 +73,39 @@ def test_guidance_rescale_and_convergence_reach_the_engine() -> None:
 def test_a_convergence_exit_that_the_server_does_not_have_is_refused() -> None:
     error = refusal(converge=True)
     assert (error.status, error.param) == (400, "converge")
+
+
+def test_user_tier_and_objective_reach_the_policies() -> None:
+    (plain,) = made()
+    assert (plain.job.tenant, plain.job.tier, plain.job.objective) == ("", "default", None)
+    (one,) = made(DEADLINE_CONFIG, user="ada", service_tier="flex", objective="quality")
+    assert (one.job.tenant, one.job.tier, one.job.objective) == ("ada", "flex", "quality")
+
+
+@pytest.mark.parametrize("tier", ["auto", "default"])
+def test_the_default_tier_may_be_named_everywhere(tier: str) -> None:
+    assert made(service_tier=tier)[0].job.tier == "default"
+
+
+@pytest.mark.parametrize("tier", ["flex", "priority"])
+def test_a_tier_is_refused_where_the_order_knows_none(tier: str) -> None:
+    error = refusal(service_tier=tier)
+    assert (error.status, error.param) == (400, "service_tier")
+    assert "no service tiers" in error.message
+
+
+@pytest.mark.parametrize("objective", ["latency", "cost", "quality"])
+def test_an_objective_is_refused_where_no_times_can_be_predicted(objective: str) -> None:
+    error = refusal(objective=objective)
+    assert (error.status, error.param) == (400, "objective")
+    assert "lacks engines.0.costs" in error.message
+
+
+def test_the_lowest_cost_can_be_asked_for_where_prices_are_known() -> None:
+    assert "lacks engines.0.price_per_hour" in refusal(DEADLINE_CONFIG, objective="cost").message
+    pool = DEADLINE_CONFIG.engines[0].model_copy(update={"price_per_hour": 1.0})
+    priced = DEADLINE_CONFIG.model_copy(update={"engines": (pool,)})
+    assert made(priced, objective="cost")[0].job.objective == "cost"
 
 
 def test_a_variant_id_pins_the_variant() -> None:

@@ -41,6 +41,8 @@ def test_null_means_the_default() -> None:
         seed=None,
         guidance_rescale=None,
         converge=None,
+        objective=None,
+        service_tier=None,
     )
     assert request == parsed()
 
@@ -60,6 +62,14 @@ def test_quality_is_a_floor(asked: str, floor: str) -> None:
 def test_steps_without_quality_are_fixed() -> None:
     assert parsed(steps=7).steps_are_fixed
     assert not parsed(steps=7, quality="auto").steps_are_fixed
+
+
+@pytest.mark.parametrize(
+    ("asked", "tier"),
+    [(None, "default"), ("auto", "default"), ("default", "default"), ("flex", "flex")],
+)
+def test_the_tier_is_the_default_one_unless_another_is_named(asked: str | None, tier: str) -> None:
+    assert parsed(service_tier=asked).tier == tier
 
 
 @pytest.mark.parametrize(
@@ -86,6 +96,8 @@ def test_steps_without_quality_are_fixed() -> None:
         ({"guidance_scale": -1}, "guidance_scale"),
         ({"deadline_s": 0}, "deadline_s"),
         ({"deadline_s": "soon"}, "deadline_s"),
+        ({"objective": "beauty"}, "objective"),
+        ({"service_tier": "scale"}, "service_tier"),
         ({"step": 5}, "step"),
     ],
 )
