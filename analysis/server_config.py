@@ -12,7 +12,12 @@ from typing import Any
 
 import yaml
 
-from policies import APPLIED, Controller, ExitRules, Hysteresis, Ladder, Rung, Static
+from policies.building import hold_s_of, policy_from
+from policies.controllers import Controller
+from policies.dispatcher import RATE_WINDOW_S
+from policies.exits import ExitRules
+from policies.nouns import Ladder
+from policies.policy import Policy
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_CONFIG = ROOT / "serve" / "configs" / "default.yaml"
@@ -21,6 +26,11 @@ EMBEDDED, HUB = "embedded:", "hub:"
 UNBOUNDED = 1_000_000
 """The static server's bound on waiting jobs: none in practice, so that its queue can be seen."""
 
+NOT_STATIC = ("tenant_max", "refuse_hopeless", "routing", "price_max")
+"""Keys of the dispatcher's section that refuse jobs or may choose a lower rung for them."""
+
+SECONDS_PER_HOUR = 3600.0
+
 
 class ConfigError(ValueError):
     """A configuration that the demonstration cannot use; one sentence for the user."""
@@ -28,7 +38,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Like engines."""
+    """Like engines. `price_per_s` is what a second of one costs, in any one currency."""
 
     name: str
     variants: tuple[str, ...]
@@ -36,18 +46,22 @@ class Pool:
     max_batch: int
     threads: int
     device: str
+    price_per_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What one server was told to do. `sources`, `dtypes`, `samplers` are by variant."""
+    """What one server was told to do. `sources`, `dtypes`, `samplers` are by variant.
 
-    ladder: Ladder
-    controller: Controller
+    `controlled`: whether its controller ever changes the rung, which then stands for `hold_s` at
+    least. Rates of arrival are taken over `rate_window_s`; `seed` is for what is drawn at random.
+    """
+
+    policy: Policy
     controlled: bool
-    rules: ExitRules
     hold_s: float
-    max_waiting: int
+    rate_window_s: float
+    seed: int
     pools: tuple[Pool, ...]
     sources: Mapping[str, str]
     dtypes: Mapping[str, str]
@@ -55,6 +69,26 @@ class ServerSettings:
     width: int
     height: int
     content: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def ladder(self) -> Ladder:
+        """The policy's ladder."""
+        return self.policy.ladder
+
+    @property
+    def controller(self) -> Controller:
+        """The policy's controller."""
+        return self.policy.controller
+
+    @property
+    def rules(self) -> ExitRules:
+        """What a lower rung does to running jobs."""
+        return self.policy.exits
+
+    @property
+    def max_waiting(self) -> int:
+        """How many jobs may wait."""
+        return self.policy.admission.max_waiting
 
     @property
     def max_batch(self) -> int:
@@ -78,7 +112,7 @@ def read_settings(path: Path) -> ServerSettings:
     except (yaml.YAMLError, UnicodeDecodeError):
         raise ConfigError(f"{path} is not valid YAML; correct it or name another") from None
     try:
-        return _settings(content)
+        return _settings(content, path.parent)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ConfigError(
             f"{path} is no server configuration ({error!r}); `python -m serve --config {path}`"
@@ -88,19 +122,26 @@ def read_settings(path: Path) -> ServerSettings:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _settings(content: Mapping[str, Any]) -> ServerSettings:
+def _settings(content: Mapping[str, Any], folder: Path) -> ServerSettings:
     controller = content["controller"]
-    controlled = controller["kind"] != "static"
+    dispatcher = content.get("dispatcher") or {}
     width, height = content["model"]["sizes"][0].split("x")
     variants = content["variants"]
-    ladder = Ladder(tuple(_rung(rung) for rung in content["ladder"]))
+
+    if any(pool.get("autoscaling") for pool in content["engines"]):
+        raise ValueError(
+            "engines: the models need a fixed number of engines; replace autoscaling by replicas"
+        )
+
+    def text_of(name: str) -> str:
+        return (folder / Path(name).expanduser()).read_text(encoding="utf-8")
+
     return ServerSettings(
-        ladder=ladder,
-        controller=_controller(controller),
-        controlled=controlled,
-        rules=_exit_rules(controller, ladder),
-        hold_s=float(controller.get("min_hold_s", 0.0)),
-        max_waiting=int(content.get("dispatcher", {}).get("max_waiting", 64)),
+        policy=policy_from(content, text_of),
+        controlled=controller["kind"] != "static",
+        hold_s=hold_s_of(controller),
+        rate_window_s=float(dispatcher.get("rate_window_s", RATE_WINDOW_S)),
+        seed=int(dispatcher.get("seed", 0)),
         pools=tuple(
             Pool(
                 p["name"],
@@ -109,6 +150,7 @@ def _settings(content: Mapping[str, Any]) -> ServerSettings:
                 int(p.get("max_batch", 8)),
                 int(p.get("threads", 1)),
                 str(p.get("device", "cpu")),
+                float(p.get("price_per_hour") or 0.0) / SECONDS_PER_HOUR,
             )
             for p in content["engines"]
         ),
@@ -121,45 +163,19 @@ def _settings(content: Mapping[str, Any]) -> ServerSettings:
     )
 
 
-def _rung(section: Mapping[str, Any]) -> Rung:
-    return Rung(
-        section["variant"],
-        section["steps"],
-        section["quality"],
-        section.get("replannable", True),
-        float(section.get("guidance_share", 1.0)),
-    )
-
-
-def _exit_rules(controller: Mapping[str, Any], ladder: Ladder) -> ExitRules:
-    way = controller.get("apply", "in_flight")
-    if way not in APPLIED:
-        raise ValueError(f"controller.apply must be one of {', '.join(APPLIED)}, not {way!r}")
-    return ExitRules.applied(way, float(controller.get("finish_from", 0.8)), ladder)
-
-
-def _controller(section: Mapping[str, Any]) -> Controller:
-    if section["kind"] == "static":
-        return Static(int(section.get("rung", 0)))
-    if section["kind"] == "hysteresis":
-        hold_s = float(section.get("min_hold_s", 0.0))
-        return Hysteresis(tuple(section["enter"]), tuple(section["leave"]), hold_s)
-    raise ValueError(f"controller kind {section['kind']!r} has no model here; use hysteresis")
-
-
 def write_variants(path: Path, folder: Path) -> tuple[Path, Path]:
     """Write static.yaml and controlled.yaml into `folder`; both keep working from there.
 
     controlled.yaml is the configuration as it stands. static.yaml differs in two sections: the
-    controller (always the first rung) and the bound on waiting jobs (none in practice, else
-    refusals would hide the growth of the queue that is to be shown). ConfigError if the
-    configuration has no controller that could be switched off.
+    controller (always the first rung) and the dispatcher, which refuses nobody, else refusals would
+    hide the growth of the queue that is to be shown, and chooses no rung either. ConfigError if
+    the configuration has no controller that could be switched off.
     """
     settings = read_settings(path)
     if not settings.controlled:
         raise ConfigError(
             f"{path} has a static controller, so there is nothing to compare; name a configuration"
-            " with a hysteresis controller"
+            " with another kind"
         )
     base = path.resolve().parent
     sources = {name: _absolute(source, base) for name, source in settings.sources.items()}
@@ -167,10 +183,14 @@ def write_variants(path: Path, folder: Path) -> tuple[Path, Path]:
     content["variants"] = {
         name: {**one, "source": sources[name]} for name, one in content["variants"].items()
     }
+    content["engines"] = [_with_absolute(pool, "costs", base) for pool in content["engines"]]
+    content["controller"] = _with_absolute(content["controller"], "table", base)
+    dispatcher = content.get("dispatcher") or {}
+    kept = {name: value for name, value in dispatcher.items() if name not in NOT_STATIC}
     static = {
         **content,
         "controller": {"kind": "static", "rung": 0},
-        "dispatcher": {**content.get("dispatcher", {}), "max_waiting": UNBOUNDED},
+        "dispatcher": {**kept, "max_waiting": UNBOUNDED},
     }
     written = []
     for name, one in (("static", static), ("controlled", content)):
@@ -183,7 +203,18 @@ def write_variants(path: Path, folder: Path) -> tuple[Path, Path]:
 def _absolute(source: str, base: Path) -> str:
     if source.startswith((EMBEDDED, HUB)):
         return source
-    return str((base / Path(source).expanduser()).resolve())
+    return _absolute_path(source, base)
+
+
+def _with_absolute(section: Mapping[str, Any], key: str, base: Path) -> dict[str, Any]:
+    """The section, with the path under this key, if there is one, made absolute."""
+    if section.get(key) is None:
+        return dict(section)
+    return {**section, key: _absolute_path(section[key], base)}
+
+
+def _absolute_path(path: str, base: Path) -> str:
+    return str((base / Path(path).expanduser()).resolve())
 
 
 def weights_of(settings: ServerSettings, variant: str) -> str:

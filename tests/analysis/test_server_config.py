@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,11 @@ from analysis.server_config import (
     read_settings,
     write_variants,
 )
-from policies import Hysteresis, Static
+from policies.admission import Admission
+from policies.controllers import Hysteresis, LoadProportional, Static
+from policies.orders import Tiers
+from policies.routing import TwoChoices
+from serve.config import load_config
 from tests.analysis.synthetic_demo import CONFIG, settings, write_config
 
 
@@ -44,6 +49,74 @@ def test_an_unknown_way_to_apply_a_rung_is_refused(tmp_path: Path) -> None:
     controller = {**CONFIG["controller"], "apply": "soon"}
     with pytest.raises(ConfigError, match="must be one of at_start, in_flight"):
         read_settings(write_config(tmp_path, controller=controller))
+
+
+def test_the_whole_policy_is_read_as_the_server_reads_it(tmp_path: Path) -> None:
+    controller = {"kind": "load_proportional", "target_s": 2.0, "hold_s": 1.5, "deepest": 1}
+    dispatcher = {
+        "order": "tiers",
+        "tiers": {"flex": 60},
+        "routing": "two_choices",
+        "tenant_max": 3,
+        "rate_window_s": 4,
+        "seed": 9,
+    }
+    found = read_settings(write_config(tmp_path, controller=controller, dispatcher=dispatcher))
+    assert found.policy.controller == LoadProportional(2.0, 1, 1.5)
+    assert found.policy.order == Tiers({"priority": 0.0, "default": 5.0, "flex": 60})
+    assert found.policy.routing == TwoChoices()
+    assert found.policy.admission == Admission(tenant_max=3)
+    assert (found.hold_s, found.rate_window_s, found.seed) == (1.5, 4.0, 9)
+    assert found.controlled
+
+
+@pytest.mark.parametrize("path", sorted(DEFAULT_CONFIG.parent.glob("*.yaml")), ids=lambda p: p.stem)
+def test_server_and_models_build_the_same_policy(path: Path) -> None:
+    assert read_settings(path).policy == load_config(path, environment={}).build_policy()
+
+
+def test_prices_are_told_by_the_second(tmp_path: Path) -> None:
+    pool = {**CONFIG["engines"][0], "price_per_hour": 7.2}
+    (priced,) = read_settings(write_config(tmp_path, engines=[pool])).pools
+    assert priced.price_per_s == pytest.approx(0.002)
+    assert read_settings(write_config(tmp_path)).pools[0].price_per_s == 0.0
+
+
+def test_engines_whose_number_changes_are_refused(tmp_path: Path) -> None:
+    pool = {**CONFIG["engines"][0], "autoscaling": {"max_replicas": 3, "target_wait_s": 1}}
+    with pytest.raises(ConfigError, match="replace autoscaling by replicas"):
+        read_settings(write_config(tmp_path, engines=[pool]))
+
+
+def test_static_neither_refuses_nor_chooses_a_rung(tmp_path: Path) -> None:
+    dispatcher = {
+        "order": "fair",
+        "seed": 3,
+        "routing": "within_budget",
+        "price_max": 1,
+        "tenant_max": 2,
+        "refuse_hopeless": True,
+    }
+    static, controlled = write_variants(write_config(tmp_path, dispatcher=dispatcher), tmp_path)
+    kept = {"order": "fair", "seed": 3, "max_waiting": UNBOUNDED}
+    assert yaml.safe_load(static.read_text())["dispatcher"] == kept
+    assert yaml.safe_load(controlled.read_text())["dispatcher"] == dispatcher
+
+
+def test_tables_beside_the_configuration_are_found_from_the_new_place(tmp_path: Path) -> None:
+    bands = [{"below_per_s": None, "rungs": [[0, 1], [0, 1]]}]
+    table = {"version": 1, "kind": "table", "bands": bands}
+    (tmp_path / "table.json").write_text(json.dumps(table))
+    out = tmp_path / "deeper" / "out"
+    out.mkdir(parents=True)
+    pool = {**CONFIG["engines"][0], "costs": "costs.json"}
+    controller = {"kind": "cost_optimal", "table": "table.json"}
+    path = write_config(tmp_path, engines=[pool], controller=controller)
+    static, controlled = write_variants(path, out)
+    assert read_settings(controlled).policy == read_settings(path).policy
+    for written in (static, controlled):
+        costs = yaml.safe_load(written.read_text())["engines"][0]["costs"]
+        assert costs == str(tmp_path / "costs.json")
 
 
 def test_static_differs_in_controller_and_bound_only(tmp_path: Path) -> None:
