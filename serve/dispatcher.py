@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import random
 from dataclasses import asdict
 from typing import Any
 
@@ -13,8 +14,8 @@ from policies.dispatcher import Dispatcher
 from policies.nouns import Job
 from serve.config import Config
 from serve.driver import QueueDriver
-from serve.messages import EngineNote, Grant, Refusal
-from serve.metrics import Telemetry
+from serve.messages import Directions, EngineNote, Grant, Refusal
+from serve.metrics import COUNTED, Telemetry
 
 LISTEN_PATIENCE_S = 2.0
 """The longest time that an engine's `listen` is left without an answer."""
@@ -25,20 +26,18 @@ class DispatcherServer:
     reports and gateways asking again, so its death loses nothing."""
 
     def __init__(self, config: Config) -> None:
-        controller = config.controller
         telemetry = Telemetry()
         self._config = config
         self._telemetry = telemetry
+        section = config.dispatcher
+        dispatcher = Dispatcher(
+            config.build_policy(),
+            costs=config.costs(),
+            draws=random.Random(section.seed),
+            rate_window_s=section.rate_window_s,
+        )
         self._driver = QueueDriver(
-            Dispatcher(
-                config.build_ladder(),
-                controller.build(),
-                config.dispatcher.max_waiting,
-                controller.apply != "at_start",
-            ),
-            hold_s=controller.min_hold_s,
-            claim_s=config.dispatcher.claim_s,
-            on_ended=telemetry.ended,
+            dispatcher, hold_s=config.hold_s, claim_s=section.claim_s, on_ended=telemetry.ended
         )
         telemetry.watch(self._driver)
 
@@ -56,7 +55,7 @@ class DispatcherServer:
         """See `QueueDriver.note`."""
         return self._driver.note(note)
 
-    async def listen(self, note: EngineNote, rung: int) -> int | None:
+    async def listen(self, note: EngineNote, rung: int) -> Directions | None:
         """See `QueueDriver.listen`."""
         return await self._driver.listen(note, rung, LISTEN_PATIENCE_S)
 
@@ -66,11 +65,11 @@ class DispatcherServer:
 
     async def status(self) -> dict[str, Any]:
         """What `/v1/status` shows, as plain JSON values."""
-        policy = self._driver.dispatcher
-        ladder = self._config.build_ladder()
-        counts = policy.counts()
-        load = policy.load()
-        views = {view.engine_id: view for view in policy.engines()}
+        dispatcher, section = self._driver.dispatcher, self._config.dispatcher
+        ladder = dispatcher.policy.ladder
+        counts = dispatcher.counts()
+        load = dispatcher.load()
+        running = {view.engine_id: len(view.running) for view in dispatcher.engines()}
         engines = [
             {
                 "id": note.engine_id,
@@ -78,12 +77,13 @@ class DispatcherServer:
                 "pid": note.pid,
                 "device": note.device,
                 "places": note.places,
-                "running": len(views[note.engine_id].running),
+                "running": running[note.engine_id],
                 "variants": list(note.variants),
-                "rung": views[note.engine_id].announced_rung,
+                "rung": self._driver.announced,
                 "steps": note.steps_total,
                 "pictures": note.pictures_total,
                 "batch_limit": note.batch_limit,
+                "price_per_s": note.price_per_s,
                 "convergence": _told(note.convergence),
             }
             for note in self._driver.engine_notes()
@@ -94,23 +94,28 @@ class DispatcherServer:
                 "steps": rung.steps,
                 "quality": rung.quality,
                 "guidance_share": rung.guidance_share,
+                "score": rung.score,
             }
             for rung in ladder.rungs
         ]
-        names = ("admitted", "finished", "cancelled", "failed", "expired", "rejected", "requeued")
         return {
             "model": self._config.model.id,
             "pid": os.getpid(),
             "waiting": counts.waiting,
             "running": counts.running,
-            "max_waiting": self._config.dispatcher.max_waiting,
+            "max_waiting": section.max_waiting,
+            "tenant_max": section.tenant_max,
+            "refuse_hopeless": section.refuse_hopeless,
+            "order": section.order,
+            "routing": section.routing,
             "arrival_rate_per_s": round(load.arrival_rate_per_s, 4),
-            "rung": policy.rung,
+            "rung": dispatcher.rung,
             "ladder": rungs,
             "controller": self._config.controller.kind,
             "apply": self._config.controller.apply,
             "engines": engines,
-            "counters": {name: getattr(counts, name) for name in names},
+            "counters": {name: getattr(counts, name) for name in COUNTED},
+            "refused": dict(self._driver.refused),
         }
 
     async def hosted(self) -> list[str]:

@@ -7,14 +7,27 @@ a virtual clock. Nothing here polls; every timer belongs to one deadline, hold, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from policies.commands import AnnounceRung, ExpireJob, RejectJob, StartJob
+from policies.commands import (
+    AdmitJob,
+    AnnounceRung,
+    Command,
+    DropJob,
+    LowerJob,
+    RedoJob,
+    RejectJob,
+    StartJob,
+)
+from policies.controllers import Cascade
 from policies.dispatcher import Dispatcher
 from policies.events import (
     EngineDown,
+    EngineProgressed,
     EngineUp,
     Event,
     JobArrived,
@@ -27,9 +40,11 @@ from policies.nouns import Job
 from serve.messages import (
     OUTCOME_FAILED,
     OUTCOME_FINISHED,
+    Directions,
     Ended,
     EngineNote,
     Grant,
+    Lowering,
     Refusal,
 )
 
@@ -41,13 +56,18 @@ A busy one is not: its gateways notice its death at once, and a machine under lo
 HOLD_TICK_MIN_S = 0.1
 """The shortest pause before the controller is asked again whether quality may rise."""
 
+HOLD_MARGIN_S = 0.001
+"""A tick comes so long after the hold: were it a rounding of a clock too early, the controller would
+refuse, and nothing would ask it again."""
+
 
 @dataclass(slots=True)
 class _Engine:
     """What the driver keeps of one engine beside the policy's own view."""
 
     note: EngineNote
-    rung: int = 0
+    numbered: int
+    lowered: list[Lowering] = field(default_factory=list)  # not yet heard of by the engine
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     silence: asyncio.TimerHandle | None = None
 
@@ -76,6 +96,8 @@ class QueueDriver:
     is lowered and nothing else happens, the policy is ticked once per hold, so that an idle server
     returns to full service. `claim_s` bounds how long a granted place may stay unused (its gateway
     died). `on_ended` is called once for every job that left an engine and was known here.
+    `replicas_wanted` gives the number of engines that a pool should have, if it has a view.
+    `refused` counts refusals by reason. ValueError for a cascade: nobody here judges pictures.
     """
 
     def __init__(
@@ -86,12 +108,20 @@ class QueueDriver:
         hold_s: float = 0.0,
         claim_s: float = 30.0,
         on_ended: Callable[[Timings], None] = lambda timings: None,
+        replicas_wanted: Callable[[str], int | None] = lambda pool: None,
     ) -> None:
+        if isinstance(dispatcher.policy.controller, Cascade):
+            raise ValueError(
+                "a cascade needs a discriminator that judges finished pictures, and the service has"
+                " none; choose another controller, or simulate it"
+            )
         self.dispatcher = dispatcher
+        self.refused: Counter[str] = Counter()
         self._clock = clock
         self._hold_s = max(hold_s, HOLD_TICK_MIN_S)
         self._claim_s = claim_s
         self._on_ended = on_ended
+        self._replicas_wanted = replicas_wanted
         self._jobs: dict[str, Job] = {}
         self._waiters: dict[str, asyncio.Future[Grant | Refusal]] = {}
         self._granted_s: dict[str, float] = {}
@@ -126,8 +156,7 @@ class QueueDriver:
             return await future
         except asyncio.CancelledError:
             if self._waiters.get(job.job_id) is future:
-                self._handle(JobCancelled(self._clock(), job.job_id))
-                self._forget(job.job_id)
+                self.release(job.job_id)
             raise
         finally:
             if self._waiters.get(job.job_id) is future:
@@ -135,7 +164,8 @@ class QueueDriver:
 
     def release(self, job_id: str) -> None:
         """The gateway no longer wants the job; nothing happens if it has ended already."""
-        self._handle(JobCancelled(self._clock(), job_id))
+        if self.dispatcher.knows(job_id):  # any event lets the controller decide once more
+            self._handle(JobCancelled(self._clock(), job_id))
         self._forget(job_id)
 
     def engine_notes(self) -> tuple[EngineNote, ...]:
@@ -164,28 +194,46 @@ class QueueDriver:
             self._register(note)
         elif not stale:
             known.note = note
+            known.lowered = [one for one in known.lowered if one.number > note.heard]
+        now_s = self._clock()
         for job_id in note.running:
-            if self._runs_on(job_id, note.engine_id):
+            if job_id in self._claims and self._runs_on(job_id, note.engine_id):
                 self._claimed(job_id)
+        if note.progress is not None and not stale:
+            self._handle(EngineProgressed(now_s, note.engine_id, note.progress))
         for ended in note.ended:
             if self._runs_on(ended.job_id, note.engine_id):
-                self._job_ended(ended)
+                self._job_ended(ended, now_s)
         self._arm_silence(note.engine_id)
         return True
 
     def _register(self, note: EngineNote) -> None:
-        self._engines[note.engine_id] = _Engine(note)
+        self._engines[note.engine_id] = _Engine(note, numbered=note.heard)
         # A job that a gateway is asking for anew is lost to it: what still runs is worth nothing.
         running = tuple(job_id for job_id in note.running if job_id not in self._waiters)
-        variants = frozenset(note.variants)
-        self._handle(EngineUp(self._clock(), note.engine_id, note.places, variants, running))
+        self._handle(
+            EngineUp(
+                self._clock(),
+                note.engine_id,
+                note.places,
+                frozenset(note.variants),
+                running,
+                note.pool,
+                note.price_per_s,
+            )
+        )
 
     def _runs_on(self, job_id: str, engine_id: str) -> bool:
-        views = self.dispatcher.engines()
-        return any(v.engine_id == engine_id and job_id in v.running for v in views)
+        return self.dispatcher.engine_of(job_id) == engine_id
 
-    async def listen(self, note: EngineNote, rung: int, patience_s: float) -> int | None:
-        """Take a report and answer with the announced rung as soon as it differs from `rung`.
+    @property
+    def announced(self) -> int:
+        """The rung that running jobs are held to: 0 if the policy lets them finish as they began."""
+        return self.dispatcher.rung if self.dispatcher.policy.announces else 0
+
+    async def listen(self, note: EngineNote, rung: int, patience_s: float) -> Directions | None:
+        """Take a report and answer as soon as the announced rung differs from `rung` or jobs are to
+        be lowered.
 
         Answers after `patience_s` in any case, so that the engine's next call shows it alive.
         None asks for a fresh report at once.
@@ -195,14 +243,13 @@ class QueueDriver:
         engine = self._engines.get(note.engine_id)
         if engine is None:
             return None
-        if engine.rung == rung:
-            engine.changed.clear()
-            try:
+        engine.changed.clear()
+        if self.announced == rung and not engine.lowered:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience_s):
                     await engine.changed.wait()
-            except TimeoutError:
-                return engine.rung
-        return engine.rung
+        wanted = self._replicas_wanted(note.pool)
+        return Directions(self.announced, tuple(engine.lowered), wanted)
 
     def _engine_gone(self, engine_id: str) -> None:
         engine = self._engines.pop(engine_id, None)
@@ -221,18 +268,19 @@ class QueueDriver:
         engine.silence = loop.call_later(ENGINE_SILENCE_MAX_S, self._engine_silent, engine_id)
 
     def _engine_silent(self, engine_id: str) -> None:
-        busy = any(v.engine_id == engine_id and v.running for v in self.dispatcher.engines())
-        if busy:
+        if self.dispatcher.is_busy(engine_id):
             self._arm_silence(engine_id)
         else:
             self._engine_gone(engine_id)
 
-    def _job_ended(self, ended: Ended) -> None:
-        now_s = self._clock()
+    def _job_ended(self, ended: Ended, now_s: float) -> None:
         job, granted_s = self._jobs.get(ended.job_id), self._granted_s.get(ended.job_id)
         event: Event
         if ended.outcome == OUTCOME_FINISHED:
             event = JobFinished(now_s, ended.job_id)
+            if ended.facts is not None:
+                facts = ended.facts
+                event = JobFinished(now_s, ended.job_id, facts.rung_delivered, facts.steps_run)
         elif ended.outcome == OUTCOME_FAILED:
             event = JobFailed(now_s, ended.job_id)
         else:
@@ -246,21 +294,37 @@ class QueueDriver:
 
     def _handle(self, event: Event) -> None:
         for command in self.dispatcher.handle(event):
-            match command:
-                case StartJob():
-                    self._start(command)
-                case RejectJob(job_id=job_id, reason=reason, retry_after_s=retry_after_s):
-                    self._answer(job_id, Refusal(job_id, reason, retry_after_s))
-                    self._forget(job_id)
-                case ExpireJob(job_id=job_id):
-                    self._answer(job_id, Refusal(job_id, "expired"))
-                    self._forget(job_id)
-                case AnnounceRung(engine_id=engine_id, rung=rung):
-                    engine = self._engines.get(engine_id)
-                    if engine is not None:
-                        engine.rung = rung
-                        engine.changed.set()
+            self._carry_out(command)
         self._arm_timers()
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case AdmitJob():
+                pass  # its gateway waits for the grant
+            case StartJob():
+                self._start(command)
+            case RejectJob(job_id=job_id, reason=reason, retry_after_s=retry_after_s):
+                self._refuse(Refusal(job_id, reason, retry_after_s))
+            case DropJob(job_id=job_id, reason=reason):
+                self._refuse(Refusal(job_id, reason))
+            case AnnounceRung():
+                for engine in self._engines.values():
+                    engine.changed.set()
+            case LowerJob():
+                self._lower(command)
+            case RedoJob(job_id=job_id):
+                raise RuntimeError(f"job {job_id} is to be made again, and no cascade is served")
+
+    def _lower(self, command: LowerJob) -> None:
+        engine = self._engines[command.engine_id]
+        engine.numbered += 1
+        engine.lowered.append(Lowering(engine.numbered, command.job_id, command.rung))
+        engine.changed.set()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.refused[refusal.reason] += 1
+        self._answer(refusal.job_id, refusal)
+        self._forget(refusal.job_id)
 
     def _start(self, command: StartJob) -> None:
         now_s = self._clock()
@@ -306,7 +370,8 @@ class QueueDriver:
             delay_s = max(0.0, deadline_s - self._clock())
             self._deadline_timer = loop.call_later(delay_s, self._deadline_tick)
         if self.dispatcher.rung > 0:
-            self._hold_timer = loop.call_later(self._hold_s, self._hold_tick)
+            delay_s = self._hold_s + HOLD_MARGIN_S
+            self._hold_timer = loop.call_later(delay_s, self._hold_tick)
 
     def _deadline_tick(self) -> None:
         self._deadline_timer = None

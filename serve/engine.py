@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -17,7 +16,7 @@ from ray.serve.handle import DeploymentHandle
 
 from policies.nouns import Service
 from serve.config import Config
-from serve.messages import Ended, EngineNote, EngineWord, NotHere, Order
+from serve.messages import Directions, EngineNote, EngineWord, NotHere, Order
 from serve.names import DISPATCHER_APP, DISPATCHER_NAME
 
 logger = logging.getLogger(__name__)
@@ -42,26 +41,22 @@ class EngineServer:
         # Here and not above: whoever deploys this class must not have to load torch.
         from serve.host import EngineHost
         from serve.loading import ready_engine, resolve_device
+        from serve.pumping import ThreadPump
+        from serve.reporting import EngineReporter, Introduction
 
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._pool = pool
-        self._device = resolve_device(pool.device)
+        device = resolve_device(pool.device)
         self._engine_id: str = ray_serve.get_replica_context().replica_id.unique_id
-        engine = ready_engine(config, pool, self._device)
-        ladder = config.build_ladder()
-        self._host = EngineHost(engine, ladder, self._job_ended, overlap=pool.overlap)
-        self._ended: list[Ended] = []
-        self._news = asyncio.Event()
-        self._seq = 0
-        self._rung = 0
-        self._dispatcher: DeploymentHandle[Any] = ray_serve.get_deployment_handle(
-            DISPATCHER_NAME, DISPATCHER_APP
+        engine = ready_engine(config, pool, device)
+        introduction = Introduction(
+            self._engine_id, pool.name, pool.max_batch, pool.variants, device, pool.price_per_s
         )
+        self._reporter = EngineReporter(introduction, RayLink())
+        pump = ThreadPump(overlap=pool.overlap)
+        self._host = EngineHost(engine, config.build_ladder(), self._reporter.report, pump)
         self._host.start()
-        self._reporters = (
-            asyncio.create_task(self._keep_listening()),
-            asyncio.create_task(self._keep_telling()),
-        )
+        self._reporter.start(self._host)
 
     async def generate(
         self, order: Order, service: Service, engine_id: str
@@ -77,50 +72,26 @@ class EngineServer:
     async def check_health(self) -> None:
         """Serve replaces the engine when this raises: its step loop or its reports have ended."""
         self._host.check()
-        for reporter in self._reporters:
-            if reporter.done():
-                raise RuntimeError("the engine no longer reports") from reporter.exception()
+        self._reporter.check()
 
-    def _job_ended(self, ended: Ended) -> None:
-        self._ended.append(ended)
-        self._news.set()
 
-    def _note(self, ended: tuple[Ended, ...] = ()) -> EngineNote:
-        self._seq += 1
-        return EngineNote(
-            engine_id=self._engine_id,
-            pool=self._pool.name,
-            seq=self._seq,
-            pid=os.getpid(),
-            places=self._pool.max_batch,
-            variants=self._pool.variants,
-            device=self._device,
-            running=self._host.running(),
-            ended=ended,
-            steps_total=self._host.steps_total,
-            pictures_total=self._host.pictures_total,
-            batch_limit=self._host.batch_limit,
-            convergence=self._host.convergence,
+class RayLink:
+    """The dispatcher's deployment as `serve.reporting` wants it."""
+
+    def __init__(self) -> None:
+        self._dispatcher: DeploymentHandle[Any] = ray_serve.get_deployment_handle(
+            DISPATCHER_NAME, DISPATCHER_APP
         )
 
-    async def _keep_listening(self) -> None:
-        """Hold one call open at the dispatcher, which answers when the rung changes."""
-        while True:
-            rung = await self._asked("listen", self._note(), self._rung)
-            if rung is not None and rung != self._rung:
-                self._rung = rung
-                self._host.announce(rung)
+    async def note(self, note: EngineNote) -> bool | None:
+        """See `serve.reporting.DispatcherLink`."""
+        taken: bool | None = await self._asked("note", note)
+        return taken
 
-    async def _keep_telling(self) -> None:
-        """Tell the dispatcher at once which jobs have left; nothing is forgotten if it is down."""
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            telling = tuple(self._ended)
-            self._ended.clear()
-            if not await self._asked("note", self._note(telling)):
-                self._ended[:0] = telling
-                self._news.set()
+    async def listen(self, note: EngineNote, rung: int) -> Directions | None:
+        """See `serve.reporting.DispatcherLink`."""
+        directions: Directions | None = await self._asked("listen", note, rung)
+        return directions
 
     async def _asked(self, method: str, *args: Any) -> Any:
         """The dispatcher's answer; None after a pause if it could not be reached."""

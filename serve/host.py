@@ -1,12 +1,10 @@
-"""Runs a `StepEngine` beside an event loop, in one thread or two of its own."""
+"""Runs a `StepEngine` beside an event loop: orders in, words about them and reports out."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
 import itertools
-import logging
-import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,7 +14,6 @@ from pipelines.desk import Part
 from pipelines.engine import StepEngine
 from pipelines.images import encode_image
 from pipelines.jobs import (
-    EngineEvent,
     PartialPicture,
     Picture,
     PictureDone,
@@ -26,6 +23,7 @@ from pipelines.jobs import (
     StepDone,
 )
 from pipelines.loading import Variant
+from policies.events import Progress
 from policies.nouns import Ladder, Service
 from serve.messages import (
     OUTCOME_CANCELLED,
@@ -41,8 +39,7 @@ from serve.messages import (
     Order,
     Partial,
 )
-
-logger = logging.getLogger(__name__)
+from serve.pumping import Pump, ThreadPump, Told
 
 MARK_TOKENS = 2  # the start and end marks around every prompt
 
@@ -93,63 +90,55 @@ class _Hosted:
     )
 
 
-class EngineHost:
-    """Takes orders on the event loop and has them run in the stepping thread.
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Jobs that have left the engine. `progress` says how far the others are, if it was a step
+    boundary that ended these, and is None for jobs that were cancelled or never began."""
 
-    With `overlap` a second thread reads texts and decodes pictures beside the batch. The threads
-    sleep while there is no work. `on_ended` is called on the loop when a job leaves the engine,
-    before its picture is encoded, so that its place is free as early as can be. The engine's clock
-    must give unix seconds.
+    ended: tuple[Ended, ...]
+    progress: tuple[Progress, ...] | None = None
+
+
+class EngineHost:
+    """Takes orders on the event loop and has a pump run them: threads, unless a test gives another.
+
+    `on_report` is called on the loop when jobs leave the engine, before their pictures are encoded,
+    so that their places are free as early as can be. The engine's clock must give unix seconds.
     """
 
     def __init__(
         self,
         engine: StepEngine,
         ladder: Ladder,
-        on_ended: Callable[[Ended], None],
-        *,
-        overlap: bool = False,
+        on_report: Callable[[Report], None],
+        pump: Pump | None = None,
     ) -> None:
         self._engine = engine
         self._ladder = ladder
-        self._on_ended = on_ended
-        self._overlap = overlap
+        self._on_report = on_report
+        self._pump = ThreadPump() if pump is None else pump
         self._meters = {name: PromptMeter(v) for name, v in engine.variants.items()}
         self._jobs: dict[str, _Hosted] = {}
         self._keys = itertools.count()
         self._encoders = ThreadPoolExecutor(1, thread_name_prefix="encode")
-        self._threads: list[threading.Thread] = []
-        self._stopping = False
         self._fault: Exception | None = None
         self._latest_audit: Audit | None = None
+        self._stepped: tuple[StepDone, ...] = ()
         self.steps_total = 0
         self.pictures_total = 0
         self.convergence = None if engine.tuner is None else engine.tuner.report()
 
     def start(self) -> None:
         """Start stepping; called on the event loop that the host will serve."""
-        loop = asyncio.get_running_loop()
-        engine = self._engine
-        parts: list[tuple[Part, Callable[[], list[EngineEvent]]]] = [("all", engine.step)]
-        if self._overlap:
-            parts = [("denoise", engine.denoise), ("beside", self._work_beside)]
-        for part, work in parts:
-            thread = threading.Thread(
-                target=self._work_until_stopped, args=(loop, part, work), name=part, daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
+        self._pump.start(self)
 
     def stop(self) -> None:
-        """End the threads after what they are at."""
-        self._stopping = True
-        self._engine.wake()
-        for thread in self._threads:
-            thread.join()
+        """End the work after what is being worked at."""
+        self._pump.stop()
         self._encoders.shutdown()
 
     def check(self) -> None:
-        """RuntimeError if a thread of the engine has died."""
+        """RuntimeError if the engine's work has failed."""
         if self._fault is not None:
             raise RuntimeError("the step loop failed") from self._fault
 
@@ -161,6 +150,12 @@ class EngineHost:
     def announce(self, rung: int) -> None:
         """Make `rung` the current one from the next step boundary on."""
         self._engine.announce(rung)
+
+    def lower(self, job_id: str, rung: int) -> None:
+        """Let one job exit early at the next step boundary as if `rung` were announced for it."""
+        for key, hosted in self._jobs.items():
+            if hosted.order.job_id == job_id:
+                self._engine.lower(key, rung)
 
     def running(self) -> tuple[str, ...]:
         """The ids of the jobs in the engine."""
@@ -226,36 +221,33 @@ class EngineHost:
 
     def _leave(self, key: str, ended: Ended) -> None:
         del self._jobs[key]
-        self._on_ended(ended)
+        self._on_report(Report((ended,)))
 
-    # -- the engine's threads -------------------------------------------------------------------
+    # -- where the pump works -------------------------------------------------------------------
 
-    def _work_until_stopped(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        part: Part,
-        work: Callable[[], list[EngineEvent]],
-    ) -> None:
-        try:
-            while not self._stopping:
-                if not self._engine.wait_for_work(part=part):
-                    continue
-                events = work()
-                if part != "beside":
-                    self.steps_total += 1
-                    self._look_at_audits()
-                told = [event for event in events if not isinstance(event, StepDone)]
-                if told:
-                    loop.call_soon_threadsafe(self._deliver, told)
-        except Exception as error:
-            # Whatever it was, no job here can go on: they run again in another engine.
-            logger.exception("the step loop failed; this engine gives up its jobs")
-            self._stopping = True
-            self._engine.wake()
-            loop.call_soon_threadsafe(self._break, error)
+    def wait_for_work(self, part: Part) -> bool:
+        """See `serve.pumping.Worked`."""
+        return self._engine.wait_for_work(part=part)
 
-    def _work_beside(self) -> list[EngineEvent]:
-        return [*self._engine.prepare(), *self._engine.finish()]
+    def wake(self) -> None:
+        """See `serve.pumping.Worked`."""
+        self._engine.wake()
+
+    def work(self, part: Part) -> Told | None:
+        """See `serve.pumping.Worked`; one thread may do all, or one "denoise" and one "beside"."""
+        match part:
+            case "all":
+                events = self._engine.step()
+            case "denoise":
+                events = self._engine.denoise()
+            case "beside":
+                events = [*self._engine.prepare(), *self._engine.finish()]
+        if part != "beside":
+            self.steps_total += 1
+            self._look_at_audits()
+            self._stepped = tuple(event for event in events if isinstance(event, StepDone))
+        told = [event for event in events if not isinstance(event, StepDone)]
+        return Told(told, self._stepped) if told else None
 
     def _look_at_audits(self) -> None:
         """Take the tuner's report after every audit, here because its audits come in here."""
@@ -269,20 +261,34 @@ class EngineHost:
 
     # -- back on the event loop -----------------------------------------------------------------
 
-    def _deliver(self, events: Sequence[EngineEvent]) -> None:
-        for event in events:
+    def deliver(self, told: Told) -> None:
+        """See `serve.pumping.Worked`."""
+        ended: list[Ended] = []
+        for event in told.events:
             hosted = self._jobs.get(event.job_id)
-            if hosted is None or isinstance(event, StepDone):
+            if hosted is None:
                 continue  # cancelled while the step ran
             if isinstance(event, PictureDone):
                 self.pictures_total += 1
                 facts = self._facts(hosted.service, event.facts)
-                self._leave(event.job_id, Ended(hosted.order.job_id, OUTCOME_FINISHED, facts))
+                ended.append(Ended(hosted.order.job_id, OUTCOME_FINISHED, facts))
             elif isinstance(event, PictureFailed):
-                self._leave(event.job_id, Ended(hosted.order.job_id, OUTCOME_FAILED))
+                ended.append(Ended(hosted.order.job_id, OUTCOME_FAILED))
+            if not isinstance(event, PartialPicture):
+                del self._jobs[event.job_id]
             hosted.events.put_nowait(event)
+        if ended:
+            self._on_report(Report(tuple(ended), self._progress(told.stepped)))
 
-    def _break(self, error: Exception) -> None:
+    def _progress(self, stepped: Sequence[StepDone]) -> tuple[Progress, ...]:
+        return tuple(
+            Progress(self._jobs[step.job_id].order.job_id, step.steps_run, step.steps_planned)
+            for step in stepped
+            if step.job_id in self._jobs
+        )
+
+    def give_up(self, error: Exception) -> None:
+        """See `serve.pumping.Worked`."""
         self._fault = error
         for hosted in self._jobs.values():
             hosted.events.put_nowait(None)
@@ -320,6 +326,7 @@ class EngineHost:
             early_exit=facts.early_exit,
             quality_admitted=self._ladder.quality_of(service),
             quality_delivered=self._ladder.quality_of(delivered),
+            rung_delivered=facts.rung_delivered,
             started_unix_s=facts.started_s,
             ended_unix_s=facts.ended_s,
         )

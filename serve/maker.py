@@ -15,9 +15,11 @@ from serve.errors import (
     TYPE_SERVER,
     ApiError,
     bad_request,
+    deadline_hopeless,
     deadline_passed,
     picture_failed,
     queue_full,
+    tenant_full,
     unavailable,
 )
 from serve.messages import Accepted, Done, Failed, Grant, Partial, Refusal
@@ -43,13 +45,20 @@ class Made:
 
 
 class Maker:
-    """Makes pictures through a backend. `max_waiting` is told to clients that are refused."""
+    """Makes pictures through a backend. `max_waiting` and `tenant_max`, the most jobs that may wait
+    in all and that one user may have in hand, are told to clients that are refused."""
 
     def __init__(
-        self, backend: Backend, max_waiting: int, *, clock: Callable[[], float] = time.time
+        self,
+        backend: Backend,
+        max_waiting: int,
+        tenant_max: int | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._backend = backend
         self._max_waiting = max_waiting
+        self._tenant_max = tenant_max
         self._clock = clock
 
     def start(
@@ -111,13 +120,20 @@ class Maker:
 
     def _refused(self, commission: Commission, refusal: Refusal) -> ApiError:
         job = commission.job
-        if refusal.reason == "expired" and job.deadline_s is not None:
-            return deadline_passed(job.deadline_s - job.arrival_s)
-        if refusal.reason == "queue_full":
-            return queue_full(refusal.retry_after_s, self._max_waiting)
-        return bad_request(
-            "No rung of the ladder can serve this request; ask for another model or quality."
-        )
+        match refusal.reason:
+            case "queue_full":
+                return queue_full(refusal.retry_after_s, self._max_waiting)
+            case "tenant_full" if self._tenant_max is not None:
+                return tenant_full(refusal.retry_after_s, self._tenant_max)
+            case "hopeless" if job.deadline_s is not None:
+                return deadline_hopeless(job.deadline_s - job.arrival_s)
+            case "expired" if job.deadline_s is not None:
+                return deadline_passed(job.deadline_s - job.arrival_s)
+            case "no_rung":
+                return bad_request(
+                    "No rung of the ladder can serve this request; ask for another model or quality."
+                )
+        raise RuntimeError(f"job {job.job_id} was refused as {refusal.reason!r}: no such reason")
 
     async def _run(
         self, commission: Commission, grant: Grant, tell: Callable[[Partial], None]

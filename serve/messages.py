@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipelines.convergence import ConvergenceReport
 from pipelines.jobs import EarlyExit
+from policies.events import Progress
 from policies.nouns import Service
 
 OUTCOME_FINISHED = "finished"
@@ -52,7 +53,8 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """No place: `reason` is queue_full, no_rung or expired."""
+    """No place: `reason` is queue_full, tenant_full, no_rung, hopeless, expired, or superseded for a
+    call that the same gateway has repeated meanwhile."""
 
     job_id: str
     reason: str
@@ -86,6 +88,7 @@ class Facts:
     """What became of one job in its engine; times are unix seconds.
 
     `variant` ran the last step. `guided_steps` of the `steps_run` ran with guidance.
+    `rung_delivered` is a ladder index.
     """
 
     variant: str
@@ -99,6 +102,7 @@ class Facts:
     early_exit: EarlyExit
     quality_admitted: str
     quality_delivered: str
+    rung_delivered: int
     started_unix_s: float
     ended_unix_s: float
 
@@ -140,9 +144,12 @@ class EngineNote:
 
     `seq` rises with every note of one engine, so that a note overtaken on its way is recognised.
     `running` holds every job that is in the engine now, `ended` those that left since the note
-    before. `steps_total` and `pictures_total` count since the engine's start. `batch_limit` is the
-    most jobs that it still runs in one call, fewer than `places` once memory ran out.
+    before. `progress` says how far the jobs are that go on, in a note that tells which jobs a step
+    boundary has ended, and is None in any other. `heard` is the number of the last lowering that
+    has reached the engine. `steps_total` and `pictures_total` count since its start. `batch_limit`
+    is the most jobs that it still runs in one call, fewer than `places` once memory ran out.
     `convergence` is what its tuner knows, if the configuration has a convergence exit.
+    `price_per_s` is what a second of the engine costs.
     """
 
     engine_id: str
@@ -158,3 +165,30 @@ class EngineNote:
     pictures_total: int
     batch_limit: int
     convergence: ConvergenceReport | None = None
+    progress: tuple[Progress, ...] | None = None
+    heard: int = 0
+    price_per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lowering:
+    """One running job is to exit early as if this rung were announced for it alone.
+
+    `number` rises with every lowering for one engine, which says up to where it has heard them.
+    """
+
+    number: int
+    job_id: str
+    rung: int
+
+
+@dataclass(frozen=True, slots=True)
+class Directions:
+    """What the dispatcher wants of an engine: the current rung, and what to lower.
+
+    `replicas_wanted` is how many engines its pool should have by the scaling policy; None: no view.
+    """
+
+    rung: int
+    lowered: tuple[Lowering, ...] = ()
+    replicas_wanted: int | None = None

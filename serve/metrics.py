@@ -10,6 +10,18 @@ from prometheus_client.registry import Collector
 
 from serve.driver import QueueDriver, Timings
 
+COUNTED = (
+    "admitted",
+    "finished",
+    "cancelled",
+    "failed",
+    "expired",
+    "hopeless",
+    "rejected",
+    "requeued",
+)
+"""What is counted of jobs, by the names of `policies.dispatcher.Counts`."""
+
 _SECONDS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300)
 _STEPS_BUCKETS = (1, 2, 4, 6, 8, 10, 15, 20, 25, 30, 50, 100)
 
@@ -31,10 +43,15 @@ class _QueueCollector(Collector):
         rung = self._driver.dispatcher.rung
         yield GaugeMetricFamily("sluice_rung", "Current rung; 0 is full service.", value=rung)
         jobs = CounterMetricFamily("sluice_jobs", "Jobs by what became of them.", labels=["event"])
-        for event in ("admitted", "finished", "cancelled", "failed", "expired", "rejected"):
+        for event in COUNTED:
             jobs.add_metric([event], getattr(counts, event))
-        jobs.add_metric(["requeued"], counts.requeued)
         yield jobs
+        refused = CounterMetricFamily(
+            "sluice_refusals", "Jobs that were not made, by reason.", labels=["reason"]
+        )
+        for reason, number in sorted(self._driver.refused.items()):
+            refused.add_metric([reason], number)
+        yield refused
         yield from self._engines()
 
     def _engines(self) -> Iterable[Metric]:

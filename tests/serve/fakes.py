@@ -31,6 +31,7 @@ FACTS = Facts(
     early_exit="replan",
     quality_admitted="high",
     quality_delivered="medium",
+    rung_delivered=1,
     started_unix_s=10.0,
     ended_unix_s=12.5,
 )

@@ -3,51 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from policies.controllers import Hysteresis, Static
+from policies.admission import Admission
+from policies.commands import LowerJob
+from policies.controllers import Cascade, CascadeBand, Controller, Hysteresis, Static
 from policies.dispatcher import Dispatcher
+from policies.events import EngineProgressed, Event, JobFinished, Progress
+from policies.exits import ExitRules
 from policies.nouns import Job, Ladder, Rung
-from serve.driver import ENGINE_SILENCE_MAX_S, QueueDriver, Timings
-from serve.messages import OUTCOME_CANCELLED, OUTCOME_FINISHED, Ended, EngineNote, Grant, Refusal
+from policies.policy import Policy
+from serve.driver import ENGINE_SILENCE_MAX_S, HOLD_MARGIN_S, QueueDriver, Timings
+from serve.messages import (
+    OUTCOME_CANCELLED,
+    OUTCOME_FINISHED,
+    Directions,
+    Ended,
+    EngineNote,
+    Grant,
+    Lowering,
+    Refusal,
+)
+from tests.serve.fakes import FACTS
+from tests.serve.virtual_time import now_s, run, settle
 
 LADDER = Ladder((Rung("full", 20, "high"), Rung("full", 10, "medium"), Rung("full", 5, "low")))
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time jumps to the next timer as soon as nothing else is to be done."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now_s = 0.0
-        self._select = self._selector.select  # type: ignore[attr-defined]
-        self._selector.select = self._jump  # type: ignore[attr-defined]
-
-    def time(self) -> float:
-        return self._now_s
-
-    def _jump(self, timeout: float | None) -> Any:
-        assert timeout is not None, "everything waits and nothing will ever happen"
-        self._now_s += timeout
-        return self._select(0)
+HYSTERESIS = Hysteresis((2, 4), (0, 1), 1.0)
 
 
-def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(test())
-
-
-def now_s() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def driver(max_waiting: int = 10, announces: bool = True, **options: Any) -> QueueDriver:
-    controller = Hysteresis((2, 4), (0, 1), 1.0)
-    policy = Dispatcher(LADDER, controller, max_waiting, announces)
-    return QueueDriver(policy, clock=now_s, hold_s=1.0, **options)
+def driver(
+    max_waiting: int = 10,
+    controller: Controller = HYSTERESIS,
+    exits: ExitRules | None = None,
+    **options: Any,
+) -> QueueDriver:
+    policy = Policy(LADDER, controller, exits or ExitRules(), admission=Admission(max_waiting))
+    return QueueDriver(Dispatcher(policy), clock=now_s, hold_s=1.0, **options)
 
 
 def job(job_id: str, **changes: Any) -> Job:
@@ -62,12 +58,6 @@ def note(
     places: int = 1,
 ) -> EngineNote:
     return EngineNote(engine_id, "main", seq, 1, places, ("full",), "cpu", running, ended, 0, 0, 1)
-
-
-async def settle() -> None:
-    """Let everything that is ready run."""
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 def test_a_job_waits_for_an_engine_and_is_granted_its_place() -> None:
@@ -292,7 +282,7 @@ def test_a_listening_engine_hears_of_a_new_rung_at_once() -> None:
         listening = asyncio.create_task(queue.listen(note(1), 0, 60.0))
         await settle()
         calls = [asyncio.create_task(queue.acquire(job(name))) for name in "abc"]
-        assert await listening == 1
+        assert await listening == Directions(1)
         assert now_s() == 0.0
         for call in calls:
             call.cancel()
@@ -303,7 +293,7 @@ def test_a_listening_engine_hears_of_a_new_rung_at_once() -> None:
 
 def test_listening_ends_after_its_patience() -> None:
     async def body() -> None:
-        assert await driver().listen(note(1), 0, 2.0) == 0
+        assert await driver().listen(note(1), 0, 2.0) == Directions(0)
         assert now_s() == pytest.approx(2.0)
 
     run(body)
@@ -340,13 +330,166 @@ def test_nothing_ticks_while_a_lowered_quality_cannot_rise() -> None:
 
 def test_a_static_controller_announces_nothing() -> None:
     async def body() -> None:
-        queue = QueueDriver(Dispatcher(LADDER, Static(), 10, True), clock=now_s)
+        queue = driver(controller=Static())
         listening = asyncio.create_task(queue.listen(note(1), 0, 2.0))
         calls = [asyncio.create_task(queue.acquire(job(name))) for name in "abcde"]
-        assert await listening == 0
+        assert await listening == Directions(0)
         assert now_s() == pytest.approx(2.0)
         for call in calls:
             call.cancel()
         await settle()
+
+    run(body)
+
+
+class Watched(Dispatcher):
+    """Remembers what it was told, and orders what a test wants."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.events: list[Event] = []
+        self.next: tuple[LowerJob, ...] = ()
+
+    def handle(self, event: Event) -> tuple[Any, ...]:
+        self.events.append(event)
+        commands, self.next = (*super().handle(event), *self.next), ()
+        return commands
+
+
+def watched(controller: Controller = HYSTERESIS, **options: Any) -> tuple[QueueDriver, Watched]:
+    policy = Watched(Policy(LADDER, controller, admission=Admission(2)))
+    return QueueDriver(policy, clock=now_s, hold_s=1.0, **options), policy
+
+
+def test_the_progress_of_a_boundary_is_told_before_its_endings() -> None:
+    async def body() -> None:
+        queue, policy = watched()
+        queue.note(note(1, places=2))
+        for name in "ab":
+            await queue.acquire(job(name))
+        seen = len(policy.events)
+        progress = (Progress("b", 3, 20),)
+        ended = (Ended("a", OUTCOME_FINISHED, FACTS),)
+        queue.note(replace(note(2, ("b",), ended, places=2), progress=progress))
+        assert policy.events[seen:] == [
+            EngineProgressed(now_s(), "e", progress),
+            JobFinished(now_s(), "a", rung=1, steps_run=18),
+        ]
+
+    run(body)
+
+
+def test_progress_that_was_overtaken_is_not_told() -> None:
+    async def body() -> None:
+        queue, policy = watched()
+        queue.note(note(8))
+        seen = len(policy.events)
+        queue.note(replace(note(7), progress=()))
+        assert policy.events[seen:] == []
+
+    run(body)
+
+
+def test_what_is_known_already_is_not_told_again() -> None:
+    async def body() -> None:
+        queue, policy = watched()
+        queue.note(note(1))
+        await queue.acquire(job("a"))
+        queue.release("a")
+        seen = len(policy.events)
+        queue.release("a")
+        queue.note(note(2, ended=(Ended("a", OUTCOME_CANCELLED),)))
+        assert policy.events[seen:] == []
+
+    run(body)
+
+
+def test_a_lowering_is_told_until_it_is_heard() -> None:
+    async def body() -> None:
+        queue, policy = watched()
+        queue.note(replace(note(1), heard=7))
+        listening = asyncio.create_task(queue.listen(replace(note(2), heard=7), 0, 60.0))
+        await settle()
+        policy.next = (LowerJob("a", "e", 2), LowerJob("b", "e", 1))
+        await queue.acquire(job("a"))
+        told = Directions(0, (Lowering(8, "a", 2), Lowering(9, "b", 1)))
+        assert await listening == told
+        assert await queue.listen(replace(note(3), heard=7), 0, 60.0) == told
+        rest = await queue.listen(replace(note(4), heard=8), 0, 60.0)
+        assert rest == Directions(0, (Lowering(9, "b", 1),))
+        assert await queue.listen(replace(note(5), heard=9), 0, 2.0) == Directions(0)
+        assert now_s() == pytest.approx(2.0)
+
+    run(body)
+
+
+def test_an_engine_that_comes_up_late_is_told_the_rung_at_once() -> None:
+    async def body() -> None:
+        queue = driver()
+        calls = [asyncio.create_task(queue.acquire(job(name))) for name in "abcdef"]
+        await settle()
+        assert queue.dispatcher.rung == 2
+        assert await queue.listen(note(1), 0, 60.0) == Directions(2)
+        assert now_s() == 0.0
+        for call in calls:
+            call.cancel()
+        await settle()
+
+    run(body)
+
+
+def test_a_rung_that_binds_at_start_only_is_not_announced() -> None:
+    async def body() -> None:
+        queue = driver(exits=ExitRules("keep"))
+        calls = [asyncio.create_task(queue.acquire(job(name))) for name in "abcdef"]
+        assert await queue.listen(note(1), 0, 2.0) == Directions(0)
+        assert (queue.dispatcher.rung, queue.announced) == (2, 0)
+        for call in calls:
+            call.cancel()
+        await settle()
+
+    run(body)
+
+
+def test_refusals_are_counted_by_their_reason() -> None:
+    async def body() -> None:
+        queue = driver(max_waiting=1)
+        waiting = asyncio.create_task(queue.acquire(job("a", deadline_s=3.0)))
+        await settle()
+        await queue.acquire(job("b"))
+        await queue.acquire(job("c", variant="nobody"))
+        await waiting
+        assert queue.refused == {"queue_full": 1, "no_rung": 1, "expired": 1}
+
+    run(body)
+
+
+def test_listening_tells_how_many_engines_the_pool_should_have() -> None:
+    async def body() -> None:
+        queue = driver(replicas_wanted={"main": 3}.get)
+        assert await queue.listen(note(1), 0, 2.0) == Directions(0, replicas_wanted=3)
+
+    run(body)
+
+
+def test_a_cascade_is_not_served() -> None:
+    cascade = Cascade(2, 0, (CascadeBand(float("inf"), 0.5),))
+    with pytest.raises(ValueError, match="needs a discriminator"):
+        driver(controller=cascade)
+
+
+def test_a_tick_is_not_too_early_by_a_rounding() -> None:
+    async def body() -> None:
+        hold_s, at_s = 0.7, 1.4
+        assert (at_s + hold_s) - at_s < hold_s
+        policy = Dispatcher(Policy(LADDER, Hysteresis((1, 9), (0, 1), hold_s)))
+        queue = QueueDriver(policy, clock=now_s, hold_s=hold_s)
+        await asyncio.sleep(at_s)
+        call = asyncio.create_task(queue.acquire(job("a")))
+        await settle()
+        assert policy.rung == 1
+        call.cancel()
+        await asyncio.sleep(hold_s + 2 * HOLD_MARGIN_S)
+        assert policy.rung == 0
 
     run(body)

@@ -16,8 +16,9 @@ from pipelines.engine import REPLAN, StepEngine
 from pipelines.loading import Variant, load_variant
 from policies.exits import ExitRules
 from policies.nouns import Ladder, Rung, Service
-from serve.host import EngineHost
+from serve.host import EngineHost, Report
 from serve.messages import Accepted, Done, Ended, EngineWord, Failed, NotHere, Order, Partial
+from serve.pumping import ThreadPump
 
 LADDER = Ladder((Rung("full", 12, "high"), Rung("full", 6, "medium")))
 FULL = Service("full", 12, 0)
@@ -61,12 +62,12 @@ def hosted(
     rules: ExitRules = REPLAN,
     convergence: ConvergenceSettings | None = None,
     broken: str | None = None,
-) -> list[Ended]:
-    """Run a test body with a started host; what left the engine, in order.
+) -> list[Report]:
+    """Run a test body with a started host; what it reported, in order.
 
     `broken` names a method of the engine that raises.
     """
-    ended: list[Ended] = []
+    reports: list[Report] = []
 
     async def run() -> None:
         engine = StepEngine(
@@ -80,7 +81,7 @@ def hosted(
         )
         if broken is not None:
             setattr(engine, broken, give_up)
-        host = EngineHost(engine, LADDER, ended.append, overlap=overlap)
+        host = EngineHost(engine, LADDER, reports.append, ThreadPump(overlap=overlap))
         host.start()
         try:
             await body(host, engine)
@@ -88,7 +89,11 @@ def hosted(
             host.stop()
 
     asyncio.run(run())
-    return ended
+    return reports
+
+
+def left(reports: list[Report]) -> list[Ended]:
+    return [ended for report in reports for ended in report.ended]
 
 
 async def words(host: EngineHost, job: Order, service: Service = FULL) -> list[EngineWord]:
@@ -114,7 +119,9 @@ def test_an_order_becomes_a_picture_with_partials_and_facts(
         assert host.batch_limit == 2
         assert host.convergence is None
 
-    (ended,) = hosted(variant, body, overlap=overlap)
+    (report,) = hosted(variant, body, overlap=overlap)
+    (ended,) = report.ended
+    assert report.progress == ()
     assert (ended.job_id, ended.outcome) == ("a", "finished")
     assert ended.facts is not None
 
@@ -130,7 +137,53 @@ def test_closing_the_words_cancels_the_job(variant: Variant, overlap: bool) -> N
             await asyncio.sleep(0.001)
         assert host.steps_total < 900
 
-    assert [one.outcome for one in hosted(variant, body, overlap=overlap)] == ["cancelled"]
+    (report,) = hosted(variant, body, overlap=overlap)
+    assert [one.outcome for one in report.ended] == ["cancelled"]
+    assert report.progress is None
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_with_an_ending_it_is_told_how_far_the_others_are(variant: Variant, overlap: bool) -> None:
+    async def body(host: EngineHost, engine: StepEngine) -> None:
+        async with aclosing(host.run(order("long"), Service("full", 900, 0), "e")) as told:
+            assert isinstance(await anext(told), Accepted)
+            await words(host, order("short"), Service("full", 3, 0))
+
+    first, last = hosted(variant, body, overlap=overlap)
+    assert [one.job_id for one in first.ended] == ["short"]
+    assert first.progress is not None
+    (progress,) = first.progress
+    assert (progress.job_id, progress.planned) == ("long", 900)
+    assert 0 < progress.done < 900
+    assert [one.outcome for one in last.ended] == ["cancelled"]
+
+
+def test_jobs_that_end_in_one_boundary_are_reported_together(variant: Variant) -> None:
+    async def body(host: EngineHost, engine: StepEngine) -> None:
+        engine.step = lambda: []  # type: ignore[method-assign]  # nothing moves until both are there
+        both = asyncio.gather(words(host, order("a")), words(host, order("b")))
+        while len(engine.job_ids()) < 2:
+            await asyncio.sleep(0.001)
+        del engine.step
+        await both
+
+    (report,) = hosted(variant, body)
+    assert [one.job_id for one in report.ended] == ["a", "b"]
+    assert [one.facts.rung_delivered for one in report.ended if one.facts] == [0, 0]
+    assert report.progress == ()
+
+
+def test_one_job_is_lowered_by_the_id_that_the_dispatcher_knows(variant: Variant) -> None:
+    async def body(host: EngineHost, engine: StepEngine) -> None:
+        async with aclosing(host.run(order(), Service("full", 900, 0), "e")) as told:
+            assert isinstance(await anext(told), Accepted)
+            host.lower("nobody", 1)
+            host.lower("a", 1)
+            done = await anext(told)
+        assert isinstance(done, Done)
+        assert (done.facts.early_exit, done.facts.rung_delivered) == ("replan", 1)
+
+    hosted(variant, body)
 
 
 def test_an_announced_rung_shortens_what_runs(variant: Variant) -> None:
@@ -179,7 +232,8 @@ def test_what_audits_show_is_told(variant: Variant, overlap: bool) -> None:
         assert (host.convergence.audits, host.convergence.threshold) == (0, 0.0)
         for number in range(3):
             await words(host, order(f"job-{number}", converge=True))
-        assert host.convergence.audits == 3
+        while host.convergence.audits < 3:  # a picture may be there before its audit is looked at
+            await asyncio.sleep(0.001)
         assert host.convergence.threshold > 0
 
     everything = ConvergenceSettings(1e6, audited_share=1.0, audits_min=2)
@@ -202,7 +256,7 @@ def test_what_cannot_be_made_is_told_by_parameter(
         assert isinstance(failed, Failed)
         assert failed.param == param
 
-    assert [one.outcome for one in hosted(variant, body)] == ["failed"]
+    assert [one.outcome for one in left(hosted(variant, body))] == ["failed"]
 
 
 def test_one_job_may_come_twice(variant: Variant) -> None:

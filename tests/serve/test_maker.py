@@ -29,7 +29,7 @@ def make(backend: FakeBackend) -> tuple[Made, list[int]]:
     told: list[Partial] = []
 
     async def body() -> Made:
-        return await Maker(backend, 6, clock=lambda: 13.0).start(COMMISSION, told.append)
+        return await Maker(backend, 6, 2, clock=lambda: 13.0).start(COMMISSION, told.append)
 
     made = asyncio.run(body())
     return made, [partial.index for partial in told]
@@ -92,10 +92,28 @@ def test_a_dispatcher_that_stays_away_is_told_as_unavailable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "status"), [("queue_full", 429), ("expired", 504), ("no_rung", 400)]
+    ("reason", "status", "code"),
+    [
+        ("queue_full", 429, "queue_full"),
+        ("tenant_full", 429, "tenant_full"),
+        ("expired", 504, "deadline_exceeded"),
+        ("hopeless", 504, "deadline_hopeless"),
+        ("no_rung", 400, None),
+    ],
 )
-def test_a_refusal_becomes_its_status(reason: str, status: int) -> None:
-    assert refusal(FakeBackend(answers=[reason])).status == status
+def test_a_refusal_becomes_its_status(reason: str, status: int, code: str | None) -> None:
+    error = refusal(FakeBackend(answers=[reason]))
+    assert (error.status, error.code) == (status, code)
+
+
+def test_a_refusal_for_no_known_reason_is_a_fault_of_the_server() -> None:
+    with pytest.raises(RuntimeError, match="refused as 'superseded'"):
+        make(FakeBackend(answers=["superseded"]))
+
+
+def test_the_limits_are_told_to_those_that_they_refuse() -> None:
+    assert "at most 6" in refusal(FakeBackend(answers=["queue_full"])).message
+    assert "at most 2" in refusal(FakeBackend(answers=["tenant_full"])).message
 
 
 def test_a_deadline_is_told_as_the_client_gave_it() -> None:
