@@ -11,16 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pipelines.costs import CostTable
-from policies.building import (
-    Section as PlainSection,
-)
-from policies.building import (
-    exits_from,
-    hold_s_of,
-    ladder_from,
-    policy_from,
-    weighs_prices,
-)
+from policies.building import exits_from, hold_s_of, ladder_from, policy_from, weighs_prices
 from policies.exits import ExitRules
 from policies.nouns import Ladder
 from policies.policy import Policy
@@ -227,8 +218,8 @@ class Config(Section):
         return tables
 
     def lacks(self, *, prices: bool) -> str | None:
-        """The first key that is missing of those that what predicts times, and with `prices` weighs
-        prices, goes by; None if none is."""
+        """The key of the first cost table, or with `prices` also price, that is missing; None if
+        all are there."""
         for index, pool in enumerate(self.engines):
             if pool.costs is None:
                 return f"engines.{index}.costs"
@@ -244,6 +235,8 @@ class Config(Section):
         needing = policy.costs_needed_by()
         if needing is None and any(pool.autoscaling is not None for pool in self.engines):
             needing = "autoscaling"
+        if needing is None and any(pool.costs is not None for pool in self.engines):
+            needing = "the comparison with pools that have it"
         missing = self.lacks(prices=weighs_prices(policy.routing))
         if needing is not None and missing is not None:
             raise ValueError(f"{missing}: this key is missing, and {needing} needs it; add it")
@@ -276,7 +269,7 @@ def _ladder_of(rungs: tuple[RungSection, ...]) -> Ladder:
     return ladder_from([_plain(rung) for rung in rungs])
 
 
-def _plain(section: Section) -> PlainSection:
+def _plain(section: Section) -> dict[str, Any]:
     """What the file says, without the defaults: the policies have their own."""
     return section.model_dump(exclude_unset=True)
 

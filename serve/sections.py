@@ -154,8 +154,9 @@ class PoolSection(Section):
     `costs` is the cost table that `python -m pipelines profile` measured on such an engine, a file
     relative to this one. Policies that predict times need it, and it must hold all `variants` at
     the default size, in their dtype, with these `threads` and this `device`, for batches up to
-    `max_batch`. `price_per_hour` is what an hour of one engine costs, in any one currency; policies
-    that weigh prices need it. With `autoscaling` the number of engines follows the load.
+    `max_batch`. All pools name one, or none does. `price_per_hour` is what an hour of one engine
+    costs, in any one currency; policies that weigh prices need it. With `autoscaling` the number of
+    engines follows the load.
     """
 
     name: str

@@ -139,6 +139,16 @@ def test_autoscaling_needs_costs_and_sets_the_replicas_itself() -> None:
         parse_config(whole, HERE)
 
 
+def test_costs_are_known_of_all_pools_or_of_none() -> None:
+    whole = yaml.safe_load(DEFAULT_CONFIG.read_text())
+    pool = whole["engines"][0] | {"costs": COSTS}
+    whole["engines"] = [pool, pool | {"name": "other", "costs": None}]
+    with pytest.raises(ConfigError, match=r"engines\.1\.costs: this key is missing"):
+        parse_config(whole, HERE)
+    whole["engines"][1]["costs"] = COSTS
+    assert set(parse_config(whole, HERE).costs()) == {"main", "other"}
+
+
 @pytest.mark.parametrize("routing", ["cheapest", "within_budget"])
 def test_what_weighs_prices_needs_the_price_of_every_pool(routing: str) -> None:
     dispatcher = {"routing": routing} | ({"price_max": 1} if routing == "within_budget" else {})
