@@ -269,10 +269,8 @@ class Dispatcher:
 
     def _settle(self, event: JobFinished, running: Running | None) -> None:
         """Give the tenant back what the job was charged and did not use."""
-        shares = self._line.shares
-        if shares is None or running is None or running.job is None or event.steps_run is None:
-            return
-        shares.refund(running.job.tenant, running.charged - event.steps_run)
+        if running is not None and running.job is not None and event.steps_run is not None:
+            self._line.refund(running.job.tenant, running.charged - event.steps_run)
 
     def _is_redone(self, event: JobFinished, running: Running) -> bool:
         """Whether a cascade doubts the picture; then the job waits again, at its old place."""
@@ -396,9 +394,7 @@ class Dispatcher:
 
     def _start(self, start: Start) -> StartJob:
         job, engine, service = start
-        if self._line.shares is not None:
-            self._line.shares.served(job.tenant, service.steps)
-        waiting = self._line.remove(job.job_id)
+        waiting = self._line.serve(job, service.steps)
         running = Running(
             job.job_id,
             job,

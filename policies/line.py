@@ -102,6 +102,12 @@ class Lane:
                 heappush(self._turns, (now, place, tenant))
             heappop(self._turns)
 
+    def refresh(self, tenant: str) -> None:
+        """The tenant's counter has fallen: its turn may come sooner."""
+        own = self._places.get(tenant)
+        if self._shares is not None and own is not None:
+            heappush(self._turns, (self._shares.counter(tenant), own[0], tenant))
+
     def before(self, place: Place) -> int:
         """How many stand before a place, tenants aside."""
         return sum(bisect_left(own, place) for own in self._places.values())
@@ -181,6 +187,19 @@ class WaitingLine:
         if not lane:
             del self._lanes[waiting.lane]
         return waiting
+
+    def serve(self, job: Job, steps: int) -> Waiting:
+        """Take a job out to start it; its tenant is charged the steps."""
+        if self.shares is not None:
+            self.shares.served(job.tenant, steps)
+        return self.remove(job.job_id)
+
+    def refund(self, tenant: str, steps: int) -> None:
+        """A job of the tenant ended with `steps` fewer than it was charged."""
+        if self.shares is not None:
+            self.shares.refund(tenant, steps)
+            for lane in self._lanes.values():
+                lane.refresh(tenant)
 
     def first(self, among: Container[LaneKey]) -> Job | None:
         """Who is next in these lanes."""

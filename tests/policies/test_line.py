@@ -27,9 +27,7 @@ def drained(line: WaitingLine) -> list[str]:
     """The jobs as they would start, one by one, each charged with its steps."""
     names = []
     while (job := line.first(every_lane(line))) is not None:
-        if line.shares is not None:
-            line.shares.served(job.tenant, job.steps or STEPS)
-        line.remove(job.job_id)
+        line.serve(job, job.steps or STEPS)
         names.append(job.job_id)
     return names
 
@@ -163,9 +161,7 @@ def test_no_backlogged_tenant_falls_behind_by_more_than_one_run(
             line.remove(f"{tenant}-{number}")
         job = line.first(every_lane(line))
         assert job is not None
-        assert line.shares is not None
-        line.shares.served(job.tenant, job.steps or STEPS)
-        line.remove(job.job_id)
+        line.serve(job, job.steps or STEPS)
         if job.tenant in given_steps:
             given_steps[job.tenant] += job.steps or STEPS
         assert abs(given_steps["x"] - given_steps["y"]) <= 2 * 30
