@@ -188,11 +188,6 @@ class PoolSection(Section):
         return value
 
     @property
-    def replicas_at_start(self) -> int:
-        """How many engines there are before anything is known of the load."""
-        return self.replicas if self.autoscaling is None else self.autoscaling.min_replicas
-
-    @property
     def price_per_s(self) -> float:
         """What a second of one engine costs; 0 if nothing is said."""
         return (self.price_per_hour or 0.0) / SECONDS_PER_HOUR

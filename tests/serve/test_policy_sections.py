@@ -131,9 +131,9 @@ def test_autoscaling_needs_costs_and_sets_the_replicas_itself() -> None:
     with pytest.raises(ConfigError, match=r"engines\.0\.costs: .* autoscaling needs it"):
         parse_config(whole, HERE)
     whole["engines"][0]["costs"] = COSTS
-    assert parse_config(whole, HERE).engines[0].replicas_at_start == 1
-    whole["engines"][0]["autoscaling"]["min_replicas"] = 3
-    assert parse_config(whole, HERE).engines[0].replicas_at_start == 3
+    scaling = parse_config(whole, HERE).engines[0].autoscaling
+    assert scaling is not None
+    assert (scaling.min_replicas, scaling.max_replicas, scaling.target_wait_s) == (1, 4, 1.0)
     whole["engines"][0]["autoscaling"]["min_replicas"] = 5
     with pytest.raises(ConfigError, match="min_replicas 5 is above max_replicas 4"):
         parse_config(whole, HERE)
