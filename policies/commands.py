@@ -54,7 +54,7 @@ class DropJob:
 class AnnounceRung:
     """Tell every engine that is up the current rung; at its next boundary its exit rules apply it.
 
-    An engine that comes up later is told `Dispatcher.rung` with its first word.
+    An engine that comes up later is told `Dispatcher.announced_rung` with its first word.
     """
 
     rung: int

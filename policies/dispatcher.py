@@ -89,8 +89,17 @@ class Dispatcher:
 
     @property
     def rung(self) -> int:
-        """The controller's current rung; an engine that comes up is told it first."""
+        """The controller's current rung."""
         return self._state.rung
+
+    @property
+    def announced_rung(self) -> int:
+        """What engines were last told, and what one that comes up must be told first.
+
+        0 where a rung binds at start only; also under a cascade, whose second runs are better than
+        its rung on purpose.
+        """
+        return self._state.rung if self.policy.announces and self._cascade is None else 0
 
     @property
     def waiting(self) -> int:

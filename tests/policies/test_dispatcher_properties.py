@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import math
+from random import Random
+
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from policies import (
     Admission,
     AnnounceRung,
+    BestQuality,
+    BurstAhead,
+    Cascade,
+    CascadeBand,
+    Cheapest,
     Command,
+    Controller,
+    DeadlineAware,
+    DecisionTable,
     Dispatcher,
     DropJob,
+    EarliestDeadline,
     EngineDown,
+    EngineProgressed,
     EngineUp,
     Event,
+    ExitRules,
+    FairShare,
+    Fifo,
     Hysteresis,
     Job,
     JobArrived,
@@ -22,27 +44,69 @@ from policies import (
     JobFailed,
     JobFinished,
     Ladder,
+    LeastCompletion,
+    LoadProportional,
+    OnLowerRung,
+    Order,
     Policy,
+    Progress,
+    QualityBudget,
+    RateBand,
+    RedoJob,
     RejectJob,
+    RoundRobin,
+    Routing,
     Rung,
+    ShortestQueue,
+    ShortestWork,
+    Split,
+    SplitBand,
     StartJob,
+    Static,
     Ticked,
+    Tiers,
+    TwoChoices,
+    Uniform,
+    WithinBudget,
     service_for,
 )
+from tests.policies.fleets import COSTS
 
 LADDER = Ladder(
     (
-        Rung("full", 25, "high"),
-        Rung("full", 15, "high"),
-        Rung("full", 10, "medium"),
-        Rung("small", 15, "low"),
-        Rung("turbo", 4, "low", replannable=False),
+        Rung("full", 25, "high", score=1.0),
+        Rung("full", 15, "high", score=0.95),
+        Rung("full", 10, "medium", score=0.9),
+        Rung("small", 15, "low", score=0.8),
+        Rung("turbo", 4, "low", replannable=False, score=0.7),
     )
 )
 ALL = frozenset(LADDER.variants)
 POOLS = (ALL, frozenset({"full"}), frozenset({"small", "turbo"}))
 MAX_WAITING = 6
 ENGINES = ("e1", "e2", "e3")
+CONTROLLERS: tuple[Controller, ...] = (
+    Static(2),
+    Hysteresis.threshold((1, 2, 3, 4)),
+    LoadProportional(2.0, 4),
+    DeadlineAware(4, 20.0, share=0.5),
+    QualityBudget(Hysteresis.threshold((1, 2, 3, 4)), LADDER.scores(), 0.9),
+    DecisionTable((RateBand(math.inf, ((0, 1, 2, 3, 4),) * 5),)),
+    BurstAhead(Hysteresis.threshold((2, 4)), 1.0),
+    Split((SplitBand(math.inf, (0.2, 0.2, 0.2, 0.2, 0.2)),)),
+    Cascade(4, 0, (CascadeBand(math.inf, 0.5),)),
+)
+ORDERS: tuple[Order, ...] = (Fifo(), EarliestDeadline(), ShortestWork(), Tiers({}), FairShare())
+ROUTINGS: tuple[Routing, ...] = (
+    Uniform(),
+    RoundRobin(),
+    ShortestQueue(),
+    TwoChoices(),
+    LeastCompletion(),
+    Cheapest(),
+    BestQuality(),
+    WithinBudget(60.0),
+)
 
 picks = st.integers(0, 10_000)
 
@@ -51,6 +115,8 @@ class DispatcherMachine(RuleBasedStateMachine):
     """Drives a dispatcher and keeps a plain model beside it: which job is where."""
 
     pools: tuple[frozenset[str], ...] = POOLS
+    by_arrival = True
+    """Whether jobs start in order of arrival, as far as places allow."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +145,7 @@ class DispatcherMachine(RuleBasedStateMachine):
                 case DropJob(job_id=job_id):
                     deadline_s = self.jobs[job_id].deadline_s
                     assert deadline_s is not None
-                    assert deadline_s <= self.now_s
+                    assert deadline_s <= self.now_s or command.reason == "hopeless"
                     self.waiting.remove(job_id)
                     self.expired.add(job_id)
                 case RejectJob(job_id=job_id):
@@ -88,6 +154,8 @@ class DispatcherMachine(RuleBasedStateMachine):
                 case AnnounceRung(rung=rung):
                     assert self.announced != rung
                     self.announced = rung
+        if not self.by_arrival:
+            return commands
         keys = [(self.jobs[j].arrival_s, self.order[j]) for j in starts]
         assert keys == sorted(keys), "jobs started out of their order of arrival"
         return commands
@@ -186,7 +254,8 @@ class DispatcherMachine(RuleBasedStateMachine):
         engine_id = ENGINES[pick % len(ENGINES)]
         self._lose(engine_id)
         self.engines[engine_id] = (places, self.pools[pool % len(self.pools)])
-        self.tell(EngineUp(self.now_s, engine_id, *self.engines[engine_id]))
+        up = EngineUp(self.now_s, engine_id, *self.engines[engine_id], pool="slow", price_per_s=2.0)
+        self.tell(up)
 
     @rule(pick=picks)
     def engine_down(self, pick: int) -> None:
@@ -214,7 +283,7 @@ class DispatcherMachine(RuleBasedStateMachine):
             c.finished + c.cancelled + c.failed + c.expired + c.hopeless + c.waiting + c.running
         )
         assert c.admitted + c.rejected == len(self.jobs)
-        assert c.expired == len(self.expired)
+        assert c.expired + c.hopeless == len(self.expired)
 
     @invariant()
     def no_job_is_lost(self) -> None:
@@ -224,11 +293,15 @@ class DispatcherMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_line_stands_in_order_of_arrival(self) -> None:
+        if not self.by_arrival:
+            return
         line = [(j.arrival_s, self.order[j.job_id]) for j in self.dispatcher.waiting_jobs()]
         assert line == sorted(line)
 
     @invariant()
     def nobody_waits_for_a_place_that_is_free(self) -> None:
+        if not self.by_arrival:
+            return
         hosted = frozenset[str]().union(*(variants for _, variants in self.engines.values()))
         free = {
             engine_id: places - sum(e == engine_id for e in self.running.values())
@@ -243,7 +316,7 @@ class DispatcherMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_rung_is_the_one_last_announced(self) -> None:
-        assert self.announced == self.dispatcher.rung
+        assert self.announced == self.dispatcher.announced_rung
 
 
 class OnePoolMachine(DispatcherMachine):
@@ -257,7 +330,67 @@ class OnePoolMachine(DispatcherMachine):
         assert not self.waiting or len(self.running) == places
 
 
+class AnyPolicyMachine(DispatcherMachine):
+    """Whatever the controller, exits, order, routing and admission, nothing is lost or overfilled."""
+
+    by_arrival = False
+
+    @initialize(
+        controller=st.sampled_from(CONTROLLERS),
+        exits=st.sampled_from(("keep", "replan", "finish", "hand_over")),
+        order=st.sampled_from(ORDERS),
+        routing=st.sampled_from(ROUTINGS),
+        tenant_max=st.none() | st.integers(1, 4),
+        refuses=st.booleans(),
+    )
+    def choose_a_policy(
+        self,
+        controller: Controller,
+        exits: OnLowerRung,
+        order: Order,
+        routing: Routing,
+        tenant_max: int | None,
+        refuses: bool,
+    ) -> None:
+        policy = Policy(
+            LADDER,
+            controller,
+            ExitRules(exits),
+            order,
+            routing,
+            Admission(MAX_WAITING, tenant_max, refuses),
+        )
+        self.dispatcher = Dispatcher(policy, costs=COSTS, draws=Random(1))
+        self.announced = self.dispatcher.announced_rung
+
+    @precondition(lambda self: self.running)
+    @rule(pick=picks, done=st.integers(0, 30), left=st.integers(0, 30))
+    def progress(self, pick: int, done: int, left: int) -> None:
+        name = self.some(self.running, pick)
+        told = (Progress(name, done, done + left), Progress("nobody", 1, 2))
+        self.tell(EngineProgressed(self.now_s, self.running[name], told))
+
+    @precondition(lambda self: self.running)
+    @rule(pick=picks, confidence=st.none() | st.floats(0.0, 1.0), rung=st.integers(0, 4))
+    def finish_with_facts(self, pick: int, confidence: float | None, rung: int) -> None:
+        name = self.some(self.running, pick)
+        del self.running[name]
+        self.waiting.add(name)  # as if it were done over; if not, it is gone
+        finished = JobFinished(self.now_s, name, rung, 3, confidence)
+        commands = self.tell(finished)
+        if RedoJob(name) not in commands:
+            self.waiting.remove(name)
+            self.gone.add(name)
+
+    @invariant()
+    def the_line_is_bounded(self) -> None:
+        again = self.dispatcher.counts().requeued + self.dispatcher.counts().redone
+        assert len(self.waiting) <= MAX_WAITING + again
+
+
 TestManyPools = DispatcherMachine.TestCase
 TestManyPools.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestOnePool = OnePoolMachine.TestCase
 TestOnePool.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAnyPolicy = AnyPolicyMachine.TestCase
+TestAnyPolicy.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
