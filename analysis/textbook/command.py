@@ -1,4 +1,7 @@
-"""`python -m analysis textbook`: the compiled simulator beside independent reference values."""
+"""`python -m analysis textbook`: the compiled simulator beside independent reference values.
+
+With --all the step-level simulator is timed as well.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 REFERENCE = Path("tests/reference/queueing_cases.json")
 OUT = Path("analysis/benchmarks/textbook")
+STEP_REPLICATIONS = 5
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,7 +29,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--case", action="append", metavar="ID", help="a case; may be repeated")
-    which.add_argument("--all", action="store_true", help="every case of the reference")
+    which.add_argument(
+        "--all",
+        action="store_true",
+        help="every case of the reference; other laws and the step-level simulator are timed too",
+    )
     parser.add_argument(
         "--replications", type=int, default=20, help="independent runs (default: %(default)s)"
     )
@@ -50,37 +58,51 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(options: argparse.Namespace) -> int:
     """Measure and write. Status 0 whatever comes out; ValueError for what has to be changed."""
     # Loaded here: numba takes a second, which nothing else of the analysis shall cost.
-    from analysis.textbook.benchmark import SPEED_ONLY, describe, measure, summary, write
+    from analysis.textbook.benchmark import (
+        SPEED_ONLY,
+        describe,
+        load_average,
+        measure,
+        summary,
+        write,
+    )
     from analysis.textbook.reference import joint_level, read_cases
+    from analysis.textbook.stepwise import measure_steps
 
     for name, least in (("replications", 2), ("jobs", 1000), ("seed", 0)):
         if getattr(options, name) < least:
             raise ValueError(f"--{name} {getattr(options, name)} must be at least {least}")
     cases = read_cases(options.reference)
     chosen = [*cases.values(), *SPEED_ONLY] if options.all else _chosen(cases, options.case)
-    started_at = datetime.now(UTC)
+    step_runs = STEP_REPLICATIONS if options.all else 0
+    started_at, load_start = datetime.now(UTC), load_average()
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal)
     measured = []
     with bar:
-        task = bar.add_task("", total=len(chosen) * options.replications)
-        for case in chosen:
-            bar.update(task, description=case.case_id)
+        task = bar.add_task("", total=len(chosen) * options.replications + step_runs)
+
+        def begin(what: str) -> None:
+            bar.update(task, description=what)
             if not console.is_terminal:
-                console.print(case.case_id, highlight=False)
-            one = measure(
-                case,
-                options.jobs,
-                options.replications,
-                options.seed,
-                joint_level(cases),
-                lambda: bar.advance(task),
-            )
-            measured.append(one)
+                console.print(what, highlight=False)
+
+        def finished() -> None:
+            bar.advance(task)
+
+        level = joint_level(cases)
+        size = (options.jobs, options.replications, options.seed)
+        for case in chosen:
+            begin(case.case_id)
+            measured.append(measure(case, *size, level, finished))
+        if step_runs:
+            begin("steps")
+            measured.append(measure_steps(step_runs, options.seed, finished=finished))
     made_by = describe(
         _command(options),
         started_at,
+        load_start,
         jobs=options.jobs,
         replications=options.replications,
         seed=options.seed,

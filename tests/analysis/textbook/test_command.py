@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from analysis.textbook import command
-from analysis.textbook.benchmark import SPEED_ONLY, measure, page, summary
+from analysis.textbook.benchmark import SPEED_ONLY, Measured, Speed, measure, page, summary
 from analysis.textbook.reference import joint_level, read_cases
+from analysis.textbook.stepwise import measure_steps
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "queueing_cases.json"
 
@@ -59,6 +61,8 @@ def test_values_that_are_not_met_are_said_to_be(tmp_path: Path) -> None:
         "commit": "x",
         "started_at": "x",
         "duration_s": 1.0,
+        "load_average_start": 0.5,
+        "load_average_end": None,
         "hardware": {"processor": "x", "cores": 1, "memory_gib": 1.0},
         "versions": {},
         "jobs": 1,
@@ -73,6 +77,25 @@ def test_laws_without_a_reference_are_timed_only() -> None:
         measured = measure(case, 2000, 2, 1, 0.99)
         assert measured.checks == ()
         assert measured.speed.slowest_per_s <= measured.speed.median_per_s
+
+
+def test_the_step_level_simulator_is_timed_beside_them() -> None:
+    calls: list[None] = []
+    measured = measure_steps(3, 1, jobs=50, finished=lambda: calls.append(None))
+    assert len(calls) == 3
+    assert measured.checks == ()
+    assert measured.speed.model.startswith("50 jobs step by step: 25 steps")
+    assert 0 < measured.speed.slowest_per_s <= measured.speed.median_per_s
+    with pytest.raises(ValueError, match="jobs 0"):
+        measure_steps(3, 1, jobs=0)
+
+
+def test_a_goal_is_reached_by_the_median() -> None:
+    speed = Speed("X", "x", 10.0, 5.0, 20.0, goal_per_s=10.0)
+    assert speed.reached
+    assert not replace(speed, goal_per_s=11.0).reached
+    said = summary([Measured(speed, ()), Measured(replace(speed, median_per_s=9.0), ())])
+    assert said[-1].startswith("1 of 2 models reach 10 jobs/s on one core; the slowest, X")
 
 
 @pytest.mark.parametrize(
