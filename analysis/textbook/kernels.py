@@ -55,7 +55,8 @@ def one_line(
     service_s: Array,
     patience_s: Array,
     servers: int,
-    threshold: int,
+    up_at: int,
+    down_at: int,
     speed_up: float,
     started_s: Array,
     left_s: Array,
@@ -63,20 +64,23 @@ def one_line(
 ) -> None:
     """First come first served on the server that is free first (Kiefer, Wolfowitz 1955).
 
-    `threshold` -1 and an empty `patience_s` mean none. A job starts with K others behind it just if
-    the K-th after it has arrived by then. A job that gives up before it starts leaves no
+    `up_at` -1 and an empty `patience_s` mean none. A job leaves at least K others behind just if
+    the K-th after it has arrived when it starts. A job that gives up before it starts leaves no
     trace for those behind it; its start is NaN.
     """
     jobs = arrived_s.size
     free_s, places = np.zeros(servers), np.zeros(servers, np.int64)
+    is_fast = False
     for job in range(jobs):
         start_s = max(arrived_s[job], free_s[0])
         if patience_s.size > 0 and start_s - arrived_s[job] > patience_s[job]:
             started_s[job], left_s[job] = math.nan, arrived_s[job] + patience_s[job]
             continue
         takes_s = service_s[job]
-        behind = job + threshold
-        if threshold >= 0 and behind < jobs and arrived_s[behind] <= start_s:
+        if up_at >= 0:
+            kept_by = job + (down_at + 1 if is_fast else up_at)
+            is_fast = kept_by < jobs and arrived_s[kept_by] <= start_s
+        if is_fast:
             takes_s /= speed_up
             fast[job] = True
         started_s[job], left_s[job] = start_s, start_s + takes_s

@@ -140,14 +140,27 @@ Arrivals = Poisson | Mmpp
 
 @dataclass(frozen=True, slots=True)
 class StartThreshold:
-    """A job that leaves at least `waiting` others behind when it starts is served faster."""
+    """A job that leaves at least `waiting` others behind when it starts is served faster.
+
+    So are those behind it, until one leaves at most `back_at`. None is waiting - 1: no hysteresis.
+    """
 
     waiting: int
     speed_up: float
+    back_at: int | None = None
 
     def __post_init__(self) -> None:
         _at_least("waiting", self.waiting, 0)
         _positive("speed_up", self.speed_up)
+        if self.back_at is not None and not 0 <= self.back_at < self.waiting:
+            raise ValueError(
+                f"back_at {self.back_at} must be from 0 to below waiting {self.waiting}"
+            )
+
+    @property
+    def lower(self) -> int:
+        """Jobs left behind at which fast ends; -1 if it never does."""
+        return self.waiting - 1 if self.back_at is None else self.back_at
 
 
 @dataclass(frozen=True, slots=True)

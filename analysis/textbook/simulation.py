@@ -190,6 +190,7 @@ def _one_line(
         patience_s,
         server.servers,
         -1 if threshold is None else threshold.waiting,
+        -1 if threshold is None else threshold.lower,
         1.0 if threshold is None else threshold.speed_up,
         started_s,
         left_s,
@@ -205,6 +206,8 @@ def _one_line(
         more["fast_share"] = more["any_fast_share"] = float(fast[some].mean())
         work_s = (left_s[some] - started_s[some]) * threshold.speed_up
         more["mean_fast_work_s"] = float((work_s * fast[some]).mean())
+        ups = fast[first + 1 : stop] & ~fast[first : stop - 1]
+        more["switch_ups_per_s"] = int(ups.sum()) / (within[1] - within[0])
     return _run(arrived_s, started_s, left_s, fast, first, stop, busy_s / server.servers, more)
 
 

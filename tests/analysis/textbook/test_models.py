@@ -108,6 +108,7 @@ def test_a_phase_without_arrivals_has_none() -> None:
         (lambda: OneLine(exponential(1.0), 0), "servers 0 must be at least 1"),
         (lambda: StartThreshold(-1, 2.0), "waiting -1"),
         (lambda: StartThreshold(1, 0.0), "speed_up 0.0"),
+        (lambda: StartThreshold(2, 2.0, 2), "back_at 2 must be from 0 to below waiting 2"),
         (
             lambda: OneLine(exponential(1.0), 1, StartThreshold(1, 2.0), patience=exponential(1.0)),
             "choose one",

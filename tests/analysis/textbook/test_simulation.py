@@ -26,7 +26,7 @@ from analysis.textbook.models import (
     Server,
     StartThreshold,
 )
-from analysis.textbook.simulation import Run, intervals, replicate, simulate
+from analysis.textbook.simulation import Figures, Run, intervals, replicate, simulate
 
 JOINTLY = 1 - 0.01 / 30
 """Level of each interval, so that about thirty hold at once with 99 % (Bonferroni)."""
@@ -161,24 +161,44 @@ def test_percentiles_and_shares_are_over_the_jobs_that_count() -> None:
     load=st.floats(0.3, 0.95),
     seed=st.integers(0, 10**6),
     waiting=st.none() | st.integers(0, 4),
+    lower=st.none() | st.integers(0, 3),
 )
 def test_a_line_is_served_in_order_and_never_idles(
-    servers: int, load: float, seed: int, waiting: int | None
+    servers: int, load: float, seed: int, waiting: int | None, lower: int | None
 ) -> None:
-    threshold = None if waiting is None else StartThreshold(waiting, 3.0)
+    threshold = None
+    if waiting is not None:
+        lower = lower if lower is not None and lower < waiting else None
+        threshold = StartThreshold(waiting, 3.0, lower)
     server = OneLine(Gamma(1.0, 0.7), servers, threshold)
     run = simulate(Poisson(load * servers), server, 300, seed, warm_up=0)
     assert (np.diff(run.started_s) >= 0).all()
     assert (run.started_s >= run.arrived_s).all()
+    is_fast = False
     for job in range(run.stop):
         begun_s = run.started_s[job]
         others = (run.started_s[:job] <= begun_s) & (run.left_s[:job] > begun_s)
         assert others.sum() < servers
         if begun_s > run.arrived_s[job]:  # it waited, so a server became free just then
             assert (run.left_s[:job] == begun_s).any()
-        if waiting is not None:
+        if threshold is not None:
             behind = (run.arrived_s[job + 1 :] <= begun_s).sum()
-            assert run.fast[job] == (behind >= waiting)
+            stays = lower is not None and is_fast and behind > lower
+            is_fast = behind >= threshold.waiting or stays
+            assert run.fast[job] == is_fast
+
+
+def test_hysteresis_at_the_start_switches_less_often() -> None:
+    def figures(back_at: int | None) -> Figures:
+        server = OneLine(Deterministic(1.0), 1, StartThreshold(5, 2.0, back_at))
+        return simulate(Poisson(1.2), server, 50_000, 1).figures
+
+    plain, same, wide = figures(None), figures(4), figures(1)
+    assert plain == same
+    assert wide.switch_ups_per_s is not None
+    assert plain.switch_ups_per_s is not None
+    assert 0 < wide.switch_ups_per_s < 0.7 * plain.switch_ups_per_s
+    assert wide.mean_wait_s < plain.mean_wait_s
 
 
 def test_jobs_that_give_up_do_so_only_when_their_patience_ends() -> None:
