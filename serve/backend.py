@@ -32,6 +32,9 @@ class Backend(Protocol):
     async def status(self) -> dict[str, Any]:
         """What `/v1/status` shows; DispatcherLost."""
 
+    async def costs(self) -> dict[str, Any]:
+        """What `/v1/costs` shows; DispatcherLost."""
+
     async def metrics(self) -> str:
         """The Prometheus scrape; DispatcherLost."""
 

@@ -118,6 +118,11 @@ class DispatcherServer:
             "refused": dict(self._driver.refused),
         }
 
+    async def costs(self) -> dict[str, Any]:
+        """What `/v1/costs` shows, by engine: the sums of what its work has taken since its start."""
+        notes = self._driver.engine_notes()
+        return {note.engine_id: {"pool": note.pool, "sums": note.costs} for note in notes}
+
     async def hosted(self) -> list[str]:
         """The variants that some engine which is up hosts."""
         notes = self._driver.engine_notes()

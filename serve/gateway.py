@@ -132,6 +132,10 @@ def _add_state(app: FastAPI, config: Config, backend: Backend) -> None:
     async def status() -> JSONResponse:
         return JSONResponse(await backend.status())
 
+    @app.get("/v1/costs")
+    async def costs() -> JSONResponse:
+        return JSONResponse(await backend.costs())
+
     @app.get("/metrics")
     async def metrics() -> Response:
         return Response(await backend.metrics(), headers={"content-type": METRICS_TYPE})

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipelines.convergence import Audit
 from pipelines.desk import Part
@@ -146,6 +147,10 @@ class EngineHost:
     def batch_limit(self) -> int:
         """The most jobs that the engine runs in one call."""
         return self._engine.batch_limit
+
+    def costs(self) -> dict[str, Any]:
+        """The sums of what the engine's work has taken, as JSON values."""
+        return self._engine.costs.snapshot().to_plain()
 
     def announce(self, rung: int) -> None:
         """Make `rung` the current one from the next step boundary on."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from pipelines.convergence import ConvergenceReport
 from pipelines.jobs import EarlyExit
@@ -149,7 +151,8 @@ class EngineNote:
     has reached the engine. `steps_total` and `pictures_total` count since its start. `batch_limit`
     is the most jobs that it still runs in one call, fewer than `places` once memory ran out.
     `convergence` is what its tuner knows, if the configuration has a convergence exit.
-    `price_per_s` is what a second of the engine costs.
+    `price_per_s` is what a second of the engine costs. `costs` are the sums of what its work has
+    taken since its start (`pipelines.service_costs.CostSums.to_plain`).
     """
 
     engine_id: str
@@ -168,6 +171,7 @@ class EngineNote:
     progress: tuple[Progress, ...] | None = None
     heard: int = 0
     price_per_s: float = 0.0
+    costs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

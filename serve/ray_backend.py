@@ -90,6 +90,11 @@ class RayBackend:
         answer: dict[str, Any] = await self._ask("status")
         return answer
 
+    async def costs(self) -> dict[str, Any]:
+        """See `Backend`."""
+        answer: dict[str, Any] = await self._ask("costs")
+        return answer
+
     async def metrics(self) -> str:
         """See `Backend`."""
         answer: str = await self._ask("metrics")

@@ -139,4 +139,5 @@ class EngineReporter:
             progress=progress,
             heard=self._heard,
             price_per_s=about.price_per_s,
+            costs=host.costs(),
         )

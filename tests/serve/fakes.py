@@ -87,6 +87,10 @@ class FakeBackend:
         self._check()
         return {"waiting": 0}
 
+    async def costs(self) -> dict[str, Any]:
+        self._check()
+        return {"e1": {"pool": "main", "sums": {"step": []}}}
+
     async def metrics(self) -> str:
         self._check()
         return "sluice_jobs_waiting 0\n"

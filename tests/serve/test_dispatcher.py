@@ -74,3 +74,14 @@ def test_early_exits_are_counted_by_kind() -> None:
     metrics = asyncio.run(body())
     assert 'sluice_early_exits_total{kind="finish"} 1.0' in metrics
     assert 'sluice_early_exits_total{kind="hand_over"} 2.0' in metrics
+
+
+def test_what_engines_tell_of_their_costs_is_handed_on_as_it_is() -> None:
+    async def body() -> dict[str, Any]:
+        server = DispatcherServer(CONFIG)
+        await server.note(replace(NOTE, costs={"step": [["full", 64, 64, 4, 4, 2, 0.06, 0.002]]}))
+        return await server.costs()
+
+    told = asyncio.run(body())
+    sums = {"step": [["full", 64, 64, 4, 4, 2, 0.06, 0.002]]}
+    assert told == {"e": {"pool": "main", "sums": sums}}

@@ -193,7 +193,7 @@ def test_a_lost_dispatcher_leaves_the_gateway_alive_but_not_ready() -> None:
     backend = FakeBackend()
     backend.lost = True
     assert call("GET", "/healthz", backend).status_code == 200
-    for path in ("/readyz", "/v1/status", "/metrics"):
+    for path in ("/readyz", "/v1/status", "/v1/costs", "/metrics"):
         assert call("GET", path, backend).status_code == 503
 
 
@@ -201,3 +201,8 @@ def test_metrics_are_in_the_prometheus_format() -> None:
     answer = call("GET", "/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert "sluice_jobs_waiting 0" in answer.text
+
+
+def test_costs_in_service_are_told_by_engine() -> None:
+    told = call("GET", "/v1/costs").json()
+    assert told == {"e1": {"pool": "main", "sums": {"step": []}}}

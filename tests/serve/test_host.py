@@ -118,6 +118,7 @@ def test_an_order_becomes_a_picture_with_partials_and_facts(
         assert (done.facts.steps_run, done.facts.guided_steps) == (12, 12)
         assert host.batch_limit == 2
         assert host.convergence is None
+        assert [row[-3] for row in host.costs()["encode"]] == [1]
 
     (report,) = hosted(variant, body, overlap=overlap)
     (ended,) = report.ended

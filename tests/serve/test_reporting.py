@@ -33,6 +33,9 @@ class Host:
     def running(self) -> tuple[str, ...]:
         return ("running",)
 
+    def costs(self) -> dict[str, list[list[object]]]:
+        return {"step": [["full", 64, 64, 1, 1, 50, 1.5, 0.05]]}
+
     def announce(self, rung: int) -> None:
         self.announced.append(rung)
 
@@ -83,6 +86,7 @@ def test_a_report_is_told_with_what_the_engine_is() -> None:
         (note,) = link.notes
         assert (note.ended, note.progress) == ((A,), progress)
         assert (note.engine_id, note.pool, note.places, note.price_per_s) == ("e", "main", 4, 0.25)
+        assert note.costs == Host().costs()
         assert (note.running, note.steps_total, note.batch_limit) == (("running",), 50, 3)
 
     reporting(body)
