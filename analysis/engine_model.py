@@ -1,16 +1,29 @@
-"""One engine in virtual time: what the live step loop does at a boundary, with costs for work."""
+"""One engine in virtual time: what the live step loop does at a boundary, with costs for work.
+
+Boundaries in which nothing changes cost the same, so they are not run one by one. A *span* is the
+boundaries from one that begins with something new (a job, a rung) to the next that matters: a job's
+last step, the step at which its guidance is cut, the one from which it may be finished at once. A
+span takes one calculation, however many steps it has; whatever comes from outside meanwhile cuts it
+off at the end of the boundary in which it came.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
-from policies.costs import Costs
 from analysis.records import EarlyExit
-from policies import ExitRules, Job, Ladder, Service, changed, guided_steps
+from policies.costs import Costs
+from policies.events import Progress
+from policies.exits import ROUNDING, ExitRules, changed, guided_steps
+from policies.nouns import Job, Ladder, Service
+
+NEVER = 1 << 62
+"""The number of a boundary that does not come."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Grant:
     """A job on its way into the engine; `encodes` False if its text stands in the cache."""
 
@@ -19,12 +32,17 @@ class Grant:
     encodes: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Run:
-    """A job in the engine. planned is the present plan, done the steps visited so far.
+    """A job in the engine. planned is the present plan; done is set when the run has ended.
 
     cut_steps counts those that ran without guidance because its share was used up. finished_s is
-    the end of its decoding, reported_s the end of the boundary in which that was.
+    the end of its decoding, reported_s the end of the boundary in which that was. engine_s is its
+    share of the engine's time: of every second, one part for each job that ran.
+
+    joined, ends_at, cut_at and check_at count the engine's boundaries: how many it had run when the
+    job came, after which the plan is done, from which on guidance is cut, and before which the exit
+    rules must be asked again. lowered is the rung that was asked for this job alone.
     """
 
     job: Job
@@ -34,39 +52,64 @@ class Run:
     first_planned: int
     rung_admitted: int
     started_s: float
+    joined: int
+    ends_at: int
+    cut_at: int
+    engine_from_s: float
+    check_at: int = 0
+    lowered: int = 0
     done: int = 0
     cut_steps: int = 0
     early_exit: EarlyExit = "none"
     finished_s: float = 0.0
     reported_s: float = 0.0
-
-    @property
-    def guidance_cut(self) -> bool:
-        """Whether the next step is past the share of steps that are guided."""
-        share = self.service.guidance_share
-        return share < 1 and self.done >= guided_steps(self.planned, share)
+    engine_s: float = 0.0
 
 
 class EngineModel:
-    """Runs boundaries one after the other; the simulation says when.
+    """Runs spans one after the other; the simulation says when.
 
-    `finished` collects the runs that ended since it was last emptied; busy_s is the time spent in
-    boundaries. A newly announced rung is set in `announced` and holds from the next boundary on.
-    Texts and pictures are charged to the boundary, as in an engine that has one thread.
+    The simulation calls `begin`, and `end` at the time that `begin` gave. What it delivers in
+    between (`submit`, `cancel`, `lower`, a new rung in `announced`) holds from the next boundary
+    on; `interrupt` says when that is. busy_s is the time spent in boundaries. Texts and pictures
+    are charged to the boundary, as in an engine that has one thread. `every_boundary` makes every
+    span one boundary long, for cost tables that draw each cost anew.
     """
 
-    def __init__(self, ladder: Ladder, costs: Costs, max_batch: int, rules: ExitRules) -> None:
+    def __init__(
+        self,
+        ladder: Ladder,
+        costs: Costs,
+        max_batch: int,
+        rules: ExitRules,
+        *,
+        every_boundary: bool = False,
+    ) -> None:
         self.announced = 0
-        self.finished: list[Run] = []
         self.busy_s = 0.0
         self._ladder = ladder
         self._costs = costs
         self._max_batch = max_batch
         self._rules = rules
+        self._exits = rules.on_lower != "keep"
+        self._every_boundary = every_boundary
         self._applied = 0
         self._inbox: deque[Grant] = deque()
         self._running: dict[str, list[Run]] = {}  # by variant, in order of first appearance
         self._cancelled: set[str] = set()
+        self._lowered: dict[str, int] = {}  # jobs of the inbox
+        self._boundaries = 0  # run so far
+        self._next_check = NEVER
+        self._job_share_s = 0.0  # engine time of a job that would have run all along
+        # The span: when it began, when its first step does, a step's length, how many, who ends.
+        self._began_s = 0.0
+        self._steps_from_s = 0.0
+        self._step_s = 0.0
+        self._count = 0
+        self._jobs_inside = 0
+        self._due: list[Run] = []
+
+    # -- from outside ---------------------------------------------------------------------------
 
     def submit(self, grant: Grant) -> None:
         """The job joins at the first boundary with a free place."""
@@ -74,121 +117,254 @@ class EngineModel:
 
     def cancel(self, job_id: str) -> None:
         """The job is dropped at the next boundary; one that is not here is ignored."""
-        here = {grant.job.job_id for grant in self._inbox}
-        here.update(run.job.job_id for runs in self._running.values() for run in runs)
-        if job_id in here:
+        for grant in self._inbox:
+            if grant.job.job_id == job_id:
+                self._inbox.remove(grant)
+                return
+        if self._run_of(job_id) is not None:
             self._cancelled.add(job_id)
 
-    def has_work(self) -> bool:
-        """Whether a boundary would do anything."""
-        return bool(self._inbox or self._running)
+    def lower(self, job_id: str, rung: int) -> None:
+        """At its next boundary the job is treated as if this rung, if worse than the announced one,
+        were announced; a job that is not here is ignored."""
+        run = self._run_of(job_id)
+        if run is not None:
+            run.lowered = max(rung, run.lowered)
+            run.check_at = self._next_check = 0
+        elif any(grant.job.job_id == job_id for grant in self._inbox):
+            self._lowered[job_id] = max(rung, self._lowered.get(job_id, 0))
 
-    def step(self, now_s: float) -> float:
-        """One boundary that begins at now_s; returns when it ends."""
+    def interrupt(self, now_s: float) -> float | None:
+        """Cut the span off at the first end of a boundary that is not before now_s.
+
+        Returns that time; None if the span ends no later than that anyway.
+        """
+        if self._count <= 1 or self._step_s <= 0.0:
+            return None
+        count = max(1, math.ceil((now_s - self._steps_from_s) / self._step_s))
+        end_s = self._steps_from_s + count * self._step_s
+        if end_s < now_s:  # by rounding
+            count += 1
+            end_s += self._step_s
+        if count >= self._count:
+            return None
+        self._count = count
+        self._due = []
+        return end_s
+
+    # -- one span -------------------------------------------------------------------------------
+
+    def begin(self, now_s: float) -> float | None:
+        """Take in what came and plan the span that begins now; when it ends, None if idle."""
         if self._cancelled:
             self._drop_cancelled()
+        at_s = self._take_in(now_s) if self._inbox else now_s
+        due: list[Run] = []
+        if self._exits and (
+            self.announced != self._applied or self._next_check <= self._boundaries
+        ):
+            at_s = self._exit_early(at_s, due)
+        if not self._running and not due:
+            self._count = 0
+            return None
+        until, step_s = self._next_that_matters(bool(due))
+        count = until - self._boundaries
+        self._began_s, self._steps_from_s, self._step_s = now_s, at_s, step_s
+        self._count = count
+        self._jobs_inside = len(due) + sum(map(len, self._running.values()))
+        for runs in self._running.values():
+            due += [run for run in runs if run.ends_at == until]
+        self._due = due
+        end_s = at_s + count * step_s
+        return self._decode(end_s) if due else end_s
+
+    def end(self, now_s: float) -> list[Run]:
+        """The span is over; the runs that ended in it, in the order in which the engine tells."""
+        self._boundaries += self._count
+        self._count = 0
+        spent_s = now_s - self._began_s
+        self.busy_s += spent_s
+        self._job_share_s += spent_s / self._jobs_inside
+        ended, self._due = self._due, []
+        if not ended:
+            return ended
+        now = self._boundaries
+        for variant, runs in tuple(self._running.items()):
+            self._keep(variant, [run for run in runs if run.ends_at > now])
+        for run in ended:
+            run.done = run.planned
+            if run.cut_at < NEVER:
+                run.cut_steps = max(0, run.done - (run.cut_at - run.joined))
+            run.reported_s = now_s
+            run.engine_s = self._job_share_s - run.engine_from_s
+        return ended
+
+    def progress(self) -> tuple[Progress, ...]:
+        """How far the running jobs are; to be asked between two spans."""
+        now = self._boundaries
+        return tuple(
+            [
+                Progress(run.job.job_id, now - run.joined, run.planned)
+                for runs in self._running.values()
+                for run in runs
+            ]
+        )
+
+    def break_down(self, now_s: float) -> None:
+        """The engine is gone, and what ran in it; only what it has worked counts on."""
+        if self._count:
+            self.busy_s += now_s - self._began_s
+
+    # -- parts of a boundary --------------------------------------------------------------------
+
+    def _take_in(self, now_s: float) -> float:
+        """Newcomers are taken in variant by variant; the texts of one variant share one call."""
+        places = self._max_batch - sum(map(len, self._running.values()))
+        grants = [self._inbox.popleft() for _ in range(min(places, len(self._inbox)))]
         at_s = now_s
-        newcomers: list[Run] = []
-        due: list[Run] = []  # to be decoded
-        if self._inbox:
-            newcomers, at_s = self._take_in(now_s)
-        if self._rules.on_lower != "keep":
-            at_s = self._exit_early(at_s, newcomers, due)
-        for variant in tuple(self._running):
-            at_s = self._step_group(at_s, variant, due)
-        for variant in dict.fromkeys(run.service.variant for run in due):
-            at_s = self._decode(at_s, variant, due)
-        for run in due:
-            run.reported_s = at_s
-        self.finished += due
-        self.busy_s += at_s - now_s
+        for variant in dict.fromkeys([grant.service.variant for grant in grants]):
+            started_s = at_s
+            group = self._running.setdefault(variant, [])
+            for grant in grants:
+                if grant.service.variant == variant:
+                    if grant.encodes:
+                        at_s += self._costs.encode_s(variant)
+                    group.append(self._joining(grant, started_s))
+        self._next_check = 0
         return at_s
+
+    def _joining(self, grant: Grant, started_s: float) -> Run:
+        job, service, now = grant.job, grant.service, self._boundaries
+        steps, share = service.steps, service.guidance_share
+        return Run(
+            job,
+            service,
+            grant.encodes,
+            steps,
+            steps,
+            service.rung,
+            started_s,
+            now,
+            now + steps,
+            now + guided_steps(steps, share) if share < 1 else NEVER,
+            self._job_share_s,
+            lowered=self._lowered.pop(job.job_id, 0) if self._lowered else 0,
+        )
 
     def _drop_cancelled(self) -> None:
         dropped, self._cancelled = self._cancelled, set()
-        self._inbox = deque(g for g in self._inbox if g.job.job_id not in dropped)
         for variant, runs in tuple(self._running.items()):
             self._keep(variant, [run for run in runs if run.job.job_id not in dropped])
 
-    def _take_in(self, now_s: float) -> tuple[list[Run], float]:
-        """Newcomers are taken in variant by variant; the texts of one variant share one call."""
-        places = self._max_batch - sum(len(runs) for runs in self._running.values())
-        grants = [self._inbox.popleft() for _ in range(min(places, len(self._inbox)))]
-        newcomers: list[Run] = []
-        at_s = now_s
-        for variant in dict.fromkeys(grant.service.variant for grant in grants):
-            started_s = at_s
-            for grant in grants:
-                service = grant.service
-                if service.variant != variant:
-                    continue
-                if grant.encodes:
-                    at_s += self._costs.encode_s(variant)
-                steps, rung = service.steps, service.rung
-                run = Run(grant.job, service, grant.encodes, steps, steps, rung, started_s)
-                self._running.setdefault(variant, []).append(run)
-                newcomers.append(run)
-        return newcomers, at_s
-
-    def _exit_early(self, now_s: float, newcomers: list[Run], due: list[Run]) -> float:
+    def _exit_early(self, now_s: float, due: list[Run]) -> float:
         """Apply the announced rung to whoever it can concern; what is to finish now is due."""
-        # A re-plan or hand-over that a rung does not cause now it will not cause later either, so
-        # only what is new (a rung, a job) can change. How far a job is decides about finishing.
-        if self.announced != self._applied or self._rules.on_lower == "finish":
-            runs = [run for group in self._running.values() for run in group]
-        else:
-            runs = newcomers
+        everybody = self.announced != self._applied
         self._applied = self.announced
+        now, at_s = self._boundaries, now_s
+        for variant in tuple(self._running):
+            for run in tuple(self._running[variant]):
+                if everybody or run.check_at <= now:
+                    at_s = self._exit_of(at_s, run, due)
+        return at_s
+
+    def _exit_of(self, now_s: float, run: Run, due: list[Run]) -> float:
+        """Ask the rules about one run and put it where it belongs then."""
+        before = run.service.variant
+        if not self._changes(run):
+            return now_s
+        after = run.service.variant
+        if run.early_exit == "finish":
+            self._leave(before, run)
+            due.append(run)
+        elif after != before:
+            self._leave(before, run)
+            self._running.setdefault(after, []).append(run)
+            if run.encodes:  # the text stands in the cache of the former variant only
+                return now_s + self._costs.encode_s(after)
+        return now_s
+
+    def _changes(self, run: Run) -> bool:
+        """Ask the exit rules about one run, apply their answer, and note when to ask again.
+
+        A re-plan or hand-over that a rung does not cause now it will not cause later either; how
+        far a job is decides only about finishing.
+        """
+        announced, now = max(self.announced, run.lowered), self._boundaries
+        run.lowered, run.check_at = 0, NEVER
+        if announced == 0:
+            return False
+        done = now - run.joined
+        change = changed(
+            run.service,
+            run.planned,
+            done,
+            floor=run.job.floor,
+            announced=announced,
+            ladder=self._ladder,
+            rules=self._rules,
+            fixed=run.job.fixed,
+            pinned=run.job.variant is not None,
+        )
+        if self._rules.on_lower == "finish" and self.announced > 0:
+            run.check_at = now + 1 if change is not None else self._may_finish_at(run, done)
+        if change is None:
+            return False
+        run.service, run.planned, run.early_exit = change.service, change.steps_planned, change.exit
+        run.ends_at = run.joined + run.planned
+        share = run.service.guidance_share
+        if share < 1 and run.cut_at > now:
+            run.cut_at = max(now, run.joined + guided_steps(run.planned, share))
+        return True
+
+    def _may_finish_at(self, run: Run, done: int) -> int:
+        far_enough = math.ceil(max(1.0, self._rules.finish_from * run.planned - ROUNDING))
+        return run.joined + far_enough if done < far_enough else NEVER
+
+    def _next_that_matters(self, at_once: bool) -> tuple[int, float]:
+        """After which boundary something changes, and how long each step until then takes."""
+        now = self._boundaries
+        until = now + 1 if at_once or self._every_boundary else NEVER
+        next_check, step_s = NEVER, 0.0
+        for variant, runs in self._running.items():
+            cut = 0
+            for run in runs:
+                if run.ends_at < until:
+                    until = run.ends_at
+                if run.cut_at <= now:
+                    cut += 1
+                elif run.cut_at < until:
+                    until = run.cut_at
+                if run.check_at < next_check:
+                    next_check = run.check_at
+            jobs = len(runs)
+            step_s += self._costs.step_s(variant, jobs, jobs - cut if cut else None)
+        self._next_check = next_check
+        if self._exits and next_check < until:
+            until = next_check
+        return until, step_s
+
+    def _decode(self, now_s: float) -> float:
+        """Decode what is due, the pictures of one variant in one call; when all are."""
+        groups: dict[str, list[Run]] = {}
+        for run in self._due:
+            groups.setdefault(run.service.variant, []).append(run)
         at_s = now_s
-        for run in runs:
-            change = changed(
-                run.service,
-                run.planned,
-                run.done,
-                floor=run.job.floor,
-                announced=self.announced,
-                ladder=self._ladder,
-                rules=self._rules,
-                fixed=run.job.fixed,
-                pinned=run.job.variant is not None,
-            )
-            if change is None:
-                continue
-            before, after = run.service.variant, change.service.variant
-            run.service, run.planned = change.service, change.steps_planned
-            run.early_exit = change.exit
-            if change.exit == "finish":
-                self._keep(before, [other for other in self._running[before] if other is not run])
-                due.append(run)
-            elif after != before:
-                self._keep(before, [other for other in self._running[before] if other is not run])
-                self._running.setdefault(after, []).append(run)
-                if run.encodes:  # the text stands in the cache of the former variant only
-                    at_s += self._costs.encode_s(after)
+        for variant, runs in groups.items():
+            at_s += self._costs.decode_s(variant, len(runs))
+            for run in runs:
+                run.finished_s = at_s
+        self._due = [run for runs in groups.values() for run in runs]
         return at_s
 
-    def _step_group(self, now_s: float, variant: str, due: list[Run]) -> float:
-        runs = self._running[variant]
-        cut = [run for run in runs if run.guidance_cut]
-        guided = len(runs) - len(cut) if cut else None
-        for run in cut:
-            run.cut_steps += 1
-        ended = False
-        for run in runs:
-            run.done += 1
-            ended |= run.done == run.planned
-        if ended:
-            due += [run for run in runs if run.done == run.planned]
-            self._keep(variant, [run for run in runs if run.done < run.planned])
-        return now_s + self._costs.step_s(variant, len(runs), guided)
+    def _run_of(self, job_id: str) -> Run | None:
+        for runs in self._running.values():
+            for run in runs:
+                if run.job.job_id == job_id:
+                    return run
+        return None
 
-    def _decode(self, now_s: float, variant: str, due: list[Run]) -> float:
-        """Decode the due pictures of one variant in one call."""
-        runs = [run for run in due if run.service.variant == variant]
-        at_s = now_s + self._costs.decode_s(variant, len(runs))
-        for run in runs:
-            run.finished_s = at_s
-        return at_s
+    def _leave(self, variant: str, run: Run) -> None:
+        self._keep(variant, [other for other in self._running[variant] if other is not run])
 
     def _keep(self, variant: str, runs: list[Run]) -> None:
         if runs:

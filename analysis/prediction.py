@@ -1,42 +1,29 @@
 """What the models say of a run before it (and, with its own arrivals, after it).
 
-A static server has a closed form: M/G/c where an engine runs one job at a time, the birth-death
-chain of a batching engine otherwise, and none at all in overload, where only the growth of the
-queue and a run of finite length can be predicted. A controlled server is simulated with the live
-policies. Every run is simulated besides, in two ways: a priori, over many Poisson schedules of the
-run's own length (which gives the band in which one run may fall by chance), and trace-driven, with
-the arrivals that the server really saw.
+A static server has a closed form (`analysis.closed_forms`); a controlled one is simulated with the
+live policies. Every run is simulated besides, in two ways: a priori, over many Poisson schedules of
+the run's own length (which gives the band in which one run may fall by chance), and trace-driven,
+with the arrivals that the server really saw.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.costs import Costs, completion_rates_per_s
+from analysis.configured_server import configured_server
 from analysis.intervals import Band
-from analysis.lps import lps
-from analysis.queueing import Prediction, Unstable, mgc
 from analysis.runs import Outcome, Request
 from analysis.server_config import ServerSettings
-from analysis.service_times import Empirical
-from analysis.simulator import (
-    Arrival,
-    EngineSpec,
-    Overheads,
-    Server,
-    Template,
-    simulate,
-)
+from analysis.simulator import Arrival, Overheads, Server, Template, simulate
 from loadgen.arrivals import poisson
-from policies import guided_steps
+from policies.costs import Costs, completion_rates_per_s
+from policies.exits import guided_steps
 
 Array = NDArray[np.float64]
-Model = Literal["M/G/1", "M/G/c", "birth-death chain", "none", "simulator"]
 
 REPLICATIONS = 60
 A_PRIORI_SEED = 1_000_000
@@ -137,22 +124,8 @@ class World:
 
     def server(self) -> Server:
         """For the simulator."""
-        settings = self.settings
-        engines = [
-            EngineSpec(f"{pool.name}-{number}", pool.max_batch, frozenset(pool.variants))
-            for pool in settings.pools
-            for number in range(pool.replicas)
-        ]
-        return Server(
-            ladder=settings.ladder,
-            controller=settings.controller,
-            costs=self.costs,
-            engines=tuple(engines),
-            max_waiting=settings.max_waiting,
-            rules=settings.rules,
-            overheads=self.overheads,
-            hold_s=settings.hold_s,
-        )
+        costs = {pool.name: self.costs for pool in self.settings.pools}
+        return configured_server(self.settings, costs, self.overheads)
 
 
 def full_step_rates_per_s(settings: ServerSettings, costs: Costs) -> list[float]:
@@ -179,86 +152,6 @@ def capacity_per_s(settings: ServerSettings, costs: Costs) -> float:
     Each picture takes its steps in a full batch, and one encoding and one decoding of its own.
     """
     return full_step_rates_per_s(settings, costs)[-1]
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedForm:
-    """The queueing model of a run. `figures` is None where the model has no steady state."""
-
-    model: Model
-    method: str
-    figures: Figures | None
-    growth_per_s: float | None = None
-
-
-def closed_form(
-    world: World, rate_per_s: float, unloaded_service_s: Sequence[float]
-) -> ClosedForm | None:
-    """The queueing model of a static server; None for a controlled one.
-
-    `unloaded_service_s`: measured service times of single jobs, which M/G/c takes as they are.
-    """
-    settings = world.settings
-    if settings.controlled:
-        return None
-    batches = settings.batches_of_best()
-    try:
-        if max(batches) == 1:
-            busy_s = np.asarray(unloaded_service_s) + world.overheads.grant_s
-            prediction = mgc(rate_per_s, Empirical(busy_s), len(batches))
-            model: Model = "M/G/1" if len(batches) == 1 else "M/G/c"
-            # The way to the engine is part of the time that its one place is taken.
-            outside_s = world.overheads.network_s + world.overheads.response_s
-        else:
-            rates_per_s = full_step_rates_per_s(settings, world.costs)
-            prediction = lps(rate_per_s, rates_per_s, stages=settings.ladder.best.steps)
-            model, outside_s = "birth-death chain", _around(world.overheads)
-    except Unstable as unstable:
-        capacity = rate_per_s / unstable.utilisation
-        method = (
-            f"no steady state: {rate_per_s:.2f}/s arrive and {capacity:.2f}/s can be served"
-            f" (utilisation {unstable.utilisation:.2f}), so the queue grows by"
-            f" {rate_per_s - capacity:.2f} jobs a second for as long as this lasts"
-        )
-        return ClosedForm("none", method, None, rate_per_s - capacity)
-    return ClosedForm(model, prediction.method, _steady(prediction, outside_s, settings))
-
-
-def with_measured_service(
-    world: World, rate_per_s: float, service_s: Sequence[float]
-) -> ClosedForm | None:
-    """A static batching server as M/G/c: one server a place, each as slow as the run's own jobs.
-
-    Unlike the chain it has to know how long jobs took at this load, batch and all; what it then
-    predicts is the waiting, and percentiles that owe nothing to an exponential law. None for a
-    controlled server, for engines that run one job at a time, and in overload.
-    """
-    batches = world.settings.batches_of_best()
-    if world.settings.controlled or max(batches) == 1 or not len(service_s):
-        return None
-    try:
-        prediction = mgc(rate_per_s, Empirical(service_s), sum(batches))
-    except Unstable:
-        return None
-    figures = _steady(prediction, _around(world.overheads), world.settings)
-    return ClosedForm("M/G/c", prediction.method, figures)
-
-
-def _around(overheads: Overheads) -> float:
-    return overheads.network_s + overheads.grant_s + overheads.response_s
-
-
-def _steady(prediction: Prediction, outside_s: float, settings: ServerSettings) -> Figures:
-    return Figures(
-        n=float("nan"),
-        mean_s=prediction.mean_response_s + outside_s,
-        p50_s=prediction.p50_s + outside_s,
-        p95_s=prediction.p95_s + outside_s,
-        p99_s=prediction.p99_s + outside_s,
-        mean_steps=float(settings.ladder.best.steps),
-        degraded_share=0.0,
-        rejected=0.0,
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,16 @@ EarlyExit = Literal["none", "replan", "finish", "hand_over"]
 class Record:
     """One request. Times are seconds from the start; latency counts from scheduled_s.
 
-    finished_s is the end of decoding, answered_s when the client has the picture. steps_planned is
-    the first plan, cut_steps how many of steps_run were without guidance because the rung guides a
-    share only. early_exit is the last that happened. degraded: delivered below the rung that the
-    job gets without pressure. Fields are None where the job never ran.
+    finished_s is the end of decoding, answered_s when the client has the picture. deadline_s is
+    absolute, at the dispatcher. `reason` says why a request was refused or dropped. steps_planned
+    is the first plan, cut_steps how many of steps_run were without guidance because the rung guides
+    a share only. early_exit is the last that happened. degraded: delivered below the rung that the
+    job gets without pressure.
+
+    `redone` counts pictures thrown away by a cascade, `lost` runs that broke off with their
+    engine. engine_s is its share of the engines' time, thrown away pictures included: of every
+    second of an engine, one part for each job in it; `price` is what that cost. Fields are None
+    where the job never ran.
     """
 
     index: int
@@ -43,6 +49,25 @@ class Record:
     cut_steps: int = 0
     early_exit: EarlyExit = "none"
     degraded: bool = False
+    engine_id: str | None = None
+    pool: str | None = None
+    tenant: str = ""
+    tier: str = "default"
+    deadline_s: float | None = None
+    reason: str = ""
+    redone: int = 0
+    lost: int = 0
+    engine_s: float = 0.0
+    price: float = 0.0
+
+    @property
+    def late(self) -> bool:
+        """Whether it had a deadline and no picture by then; who hung up before is not late."""
+        if self.deadline_s is None:
+            return False
+        if self.status == "ok":
+            return self.answered_s > self.deadline_s
+        return self.status == "expired"
 
 
 class TimePoint(NamedTuple):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.causes import TOLERANCE, Causes, Explanation, deviation, explain, find_causes
+from analysis.closed_forms import ClosedForm, closed_form, with_measured_service
 from analysis.intervals import (
     EFFECTIVE_MIN,
     Band,
@@ -30,17 +31,14 @@ from analysis.prediction import (
     REPLICATIONS,
     WORK,
     APriori,
-    ClosedForm,
     Figures,
     TabulatedCosts,
     World,
     a_priori,
     capacity_per_s,
-    closed_form,
     figures_of,
     replay,
     trace_of,
-    with_measured_service,
 )
 from analysis.runs import DataError, Request, Run, read_requests, read_run
 from analysis.server_config import ServerSettings, read_settings
@@ -234,7 +232,8 @@ def compare(
     explanations: list[Explanation] = []
     if outcomes:
         causes = find_causes(world, run.requests, trace, measured, predicted, prior, replayed)
-        explanations = explain(measured, predicted, prior, causes, _told(model))
+        told = "simulation" if model == "simulator" else model
+        explanations = explain(measured, predicted, prior, causes, told)
     latencies_s = np.array([outcome.latency_s for outcome in outcomes])
     independent = effective_size(latencies_s)
     quality = run.quality
@@ -258,10 +257,6 @@ def compare(
         explanations=tuple(explanations),
         notes=tuple(_shortness(latencies_s.size, independent, closed)),
     )
-
-
-def _told(model: str) -> str:
-    return "simulation" if model == "simulator" else model
 
 
 def _bands(latencies_s: Array) -> dict[str, Band]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from policies.costs import Costs
 from analysis.simulator import EngineSpec, Overheads, Server, Template
-from policies import Controller, ExitRules, Ladder, Rung, Static
+from policies.admission import Admission
+from policies.controllers import Controller, Static
+from policies.costs import Costs
+from policies.exits import ExitRules
+from policies.nouns import Ladder, Rung
+from policies.orders import Fifo, Order
+from policies.policy import Policy
+from policies.routing import Routing, ShortestQueue
 
 LADDER = Ladder(
     (
@@ -50,12 +56,21 @@ def server(
     engines: int = 1,
     rules: ExitRules = REPLAN,
     overheads: Overheads | None = None,
+    max_waiting: int = 1_000_000,
+    order: Order | None = None,
+    routing: Routing | None = None,
 ) -> Server:
-    return Server(
+    policy = Policy(
         ladder,
         controller or Static(),
-        costs or Fixed(),
+        rules,
+        order or Fifo(),
+        routing or ShortestQueue(),
+        Admission(max_waiting),
+    )
+    return Server(
+        policy,
+        {"main": costs or Fixed()},
         tuple(EngineSpec(f"e{i}", batch) for i in range(engines)),
-        rules=rules,
         overheads=overheads or Overheads(),
     )

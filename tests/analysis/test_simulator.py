@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.costs import Costs
 from analysis.queueing import md1, mg1, mgc, mm1
 from analysis.records import Result, confidence_interval, replicate, summarise
 from analysis.service_times import Deterministic, Empirical
 from analysis.simulator import Arrival, EngineSpec, Overheads, Template, simulate
 from policies import Controller, ExitRules, Hysteresis, Ladder, Rung, Static
+from policies.costs import Costs
 from tests.analysis.simulated_servers import (
     ANY,
     AT_START,
@@ -275,8 +275,7 @@ def test_a_deadline_that_passes_in_line_expires_the_job() -> None:
 
 
 def test_a_full_line_rejects() -> None:
-    small = replace(server(batch=1), max_waiting=1)
-    result = simulate([Arrival(0.0, ANY)] * 3, small)
+    result = simulate([Arrival(0.0, ANY)] * 3, server(batch=1, max_waiting=1))
     assert [r.status for r in result.records] == ["ok", "ok", "rejected"]
 
 
@@ -339,8 +338,9 @@ def test_every_job_is_answered_once_and_in_due_time(
         engines=engines,
         rules=ExitRules.applied(way, 0.5, LONG),
         overheads=Overheads(0.001, grant_s, 0.002),
+        max_waiting=10,
     )
-    result = simulate(arrivals, replace(what, max_waiting=10))
+    result = simulate(arrivals, what)
     assert [record.index for record in result.records] == list(range(len(arrivals)))
     counts = result.counts
     assert (counts.waiting, counts.running) == (0, 0)
@@ -377,7 +377,7 @@ def test_arrivals_out_of_order_are_refused() -> None:
 
 def test_jobs_that_no_engine_can_ever_take_are_reported() -> None:
     stuck = replace(server(), engines=(EngineSpec("e", 1, frozenset({"turbo"})),))
-    with pytest.raises(ValueError, match="1 jobs wait for a variant"):
+    with pytest.raises(ValueError, match="1 jobs can never start"):
         simulate([Arrival(0.0, Template(floor=0))], stuck)
 
 
