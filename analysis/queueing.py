@@ -36,6 +36,7 @@ from analysis.laws import (
     sum_of_geometric,
 )
 from analysis.service_times import Array, Deterministic, Gamma, ServiceTime
+from policies import scaling
 
 MeanWait = Literal["cosmetatos", "allen-cunneen"]
 
@@ -145,15 +146,9 @@ def pollaczek_khinchine_wait_s(rate_per_s: float, service: ServiceTime) -> float
 
 
 def erlang_c(offered: float, servers: int) -> float:
-    """Probability that a job must wait in M/M/c with `offered` = rate * mean service.
-
-    By the recursion of Erlang B, which neither overflows nor cancels.
-    """
-    utilisation = _utilisation(offered, 1.0, servers)
-    blocked = 1.0
-    for busy in range(1, servers + 1):
-        blocked = offered * blocked / (busy + offered * blocked)
-    return blocked / (1 - utilisation * (1 - blocked))
+    """Probability that a job must wait in M/M/c with `offered` = rate * mean service."""
+    _utilisation(offered, 1.0, servers)  # Unstable says more than the policy's refusal
+    return scaling.erlang_c(offered, servers)
 
 
 def mgc_wait_s(rate_per_s: float, service: ServiceTime, servers: int, mean_wait: MeanWait) -> float:

@@ -15,6 +15,7 @@ from ray.serve.config import HTTPOptions
 from ray.serve.schema import LoggingConfig
 from starlette.types import ASGIApp
 
+from serve.autoscaling import autoscaling_config
 from serve.config import Config
 from serve.dispatcher import DispatcherServer
 from serve.engine import EngineServer
@@ -89,13 +90,21 @@ def _build_pool(config: Config, pool: PoolSection) -> Application:
     on_gpu = pool.device == "cuda" or (pool.device == "auto" and cluster_has_gpu())
     deployment = ray_serve.deployment(
         name=engine_deployment(pool.name),
-        num_replicas=pool.replicas,
+        **_size(pool),
         max_ongoing_requests=pool.max_batch + SPARE_CALLS,
         ray_actor_options={"num_cpus": 0, "num_gpus": pool.gpus if on_gpu else 0},
         request_router_config=ROUTER,
         **_common(),
     )(EngineServer)
     return deployment.bind(config, pool.name)
+
+
+def _size(pool: PoolSection) -> dict[str, Any]:
+    scaling = pool.autoscaling
+    if scaling is None:
+        return {"num_replicas": pool.replicas}
+    bounds = autoscaling_config(scaling.min_replicas, scaling.max_replicas)
+    return {"autoscaling_config": bounds}
 
 
 def cluster_has_gpu() -> bool:

@@ -1,7 +1,8 @@
 """Engines follow the load: the queueing model's advice, by way of Ray Serve's own autoscaler.
 
-    DispatcherServer.replicas_wanted --asked--> EngineServer.record_autoscaling_stats
-        --reported--> Serve's controller --shown--> follow_advice --> number of replicas
+    the dispatcher's answers to its engines (`Directions.replicas_wanted`)
+        --> EngineServer.record_autoscaling_stats --> Serve's controller
+        --> follow_advice --> number of replicas
 
 The dispatcher knows the load and computes the advice (`serve.scaling_advice`); Serve decides when
 to follow it, and starts and stops the engines. While the dispatcher is away engines repeat what

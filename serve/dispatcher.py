@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import random
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +17,7 @@ from serve.config import Config
 from serve.driver import QueueDriver
 from serve.messages import Directions, EngineNote, Grant, Refusal
 from serve.metrics import COUNTED, Telemetry
+from serve.scaling_advice import pool_capacities, wanted_engines
 
 LISTEN_PATIENCE_S = 2.0
 """The longest time that an engine's `listen` is left without an answer."""
@@ -36,10 +38,19 @@ class DispatcherServer:
             draws=random.Random(section.seed),
             rate_window_s=section.rate_window_s,
         )
+        self._capacities = pool_capacities(config)
         self._driver = QueueDriver(
-            dispatcher, hold_s=config.hold_s, claim_s=section.claim_s, on_ended=telemetry.ended
+            dispatcher,
+            hold_s=config.hold_s,
+            claim_s=section.claim_s,
+            on_ended=telemetry.ended,
+            replicas_wanted=self._replicas_wanted,
         )
         telemetry.watch(self._driver)
+
+    def _replicas_wanted(self, pool: str) -> int | None:
+        up = Counter(note.pool for note in self._driver.engine_notes())
+        return wanted_engines(pool, self._driver.dispatcher.load(), up, self._capacities)
 
     async def acquire(
         self, job: Job, again: bool = False, lost_engine: str | None = None

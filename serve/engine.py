@@ -15,6 +15,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from policies.nouns import Service
+from serve.autoscaling import REPLICAS_WANTED
 from serve.config import Config
 from serve.messages import Directions, EngineNote, EngineWord, NotHere, Order
 from serve.names import DISPATCHER_APP, DISPATCHER_NAME
@@ -68,6 +69,11 @@ class EngineServer:
         async with aclosing(self._host.run(order, service, self._engine_id)) as words:
             async for word in words:
                 yield word
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Serve calls this where the pool scales: what the dispatcher last said is wanted."""
+        wanted = self._reporter.replicas_wanted
+        return {} if wanted is None else {REPLICAS_WANTED: float(wanted)}
 
     async def check_health(self) -> None:
         """Serve replaces the engine when this raises: its step loop or its reports have ended."""

@@ -82,7 +82,7 @@ def create_app(config: Config, backend: Backend) -> StampArrival:
 
 def _add_generations(app: FastAPI, config: Config, backend: Backend) -> None:
     ladder = config.build_ladder()
-    maker = Maker(backend, config.dispatcher.max_waiting)
+    maker = Maker(backend, config.dispatcher.max_waiting, config.dispatcher.tenant_max)
 
     @app.post(GENERATIONS_PATH)
     async def generate(http: Request) -> Response:

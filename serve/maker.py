@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from policies.nouns import Job
 from serve.backend import Backend, DispatcherLost, EngineLost
 from serve.errors import (
     TYPE_SERVER,
@@ -151,7 +152,7 @@ class Maker:
                             tell(word)
                         case Done():
                             settled = True
-                            facts = self._facts(job.arrival_s, job.job_id, word)
+                            facts = self._facts(job, word)
                             return Made(word.data, text_tokens, facts)
                         case Failed(message=message, param=param):
                             settled = True
@@ -166,10 +167,11 @@ class Maker:
             if not settled:
                 self._backend.release(job.job_id)
 
-    def _facts(self, arrival_s: float, job_id: str, done: Done) -> ServingFacts:
+    def _facts(self, job: Job, done: Done) -> ServingFacts:
         facts = done.facts
         return ServingFacts(
-            job_id=job_id,
+            job_id=job.job_id,
+            tier=job.tier,
             variant=facts.variant,
             sampler=facts.sampler,
             guidance_scale=facts.guidance_scale,
@@ -181,9 +183,9 @@ class Maker:
             early_exit=facts.early_exit,
             quality_admitted=facts.quality_admitted,
             quality_delivered=facts.quality_delivered,
-            queue_ms=_ms(facts.started_unix_s - arrival_s),
+            queue_ms=_ms(facts.started_unix_s - job.arrival_s),
             service_ms=_ms(facts.ended_unix_s - facts.started_unix_s),
-            total_ms=_ms(self._clock() - arrival_s),
+            total_ms=_ms(self._clock() - job.arrival_s),
         )
 
 

@@ -135,6 +135,7 @@ class ServingFacts(BaseModel):
     """
 
     job_id: str
+    tier: str
     variant: str
     sampler: str
     guidance_scale: float
