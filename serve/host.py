@@ -43,6 +43,8 @@ from serve.messages import (
 from serve.pumping import Pump, ThreadPump, Told
 
 MARK_TOKENS = 2  # the start and end marks around every prompt
+LOWERED_AHEAD_MAX = 256
+"""So many lowerings of jobs that are not here are kept, the newest: most are on their way."""
 
 
 class PromptMeter:
@@ -121,6 +123,7 @@ class EngineHost:
         self._meters = {name: PromptMeter(v) for name, v in engine.variants.items()}
         self._jobs: dict[str, _Hosted] = {}
         self._keys = itertools.count()
+        self._lowered_ahead: dict[str, int] = {}
         self._encoders = ThreadPoolExecutor(1, thread_name_prefix="encode")
         self._fault: Exception | None = None
         self._latest_audit: Audit | None = None
@@ -157,10 +160,17 @@ class EngineHost:
         self._engine.announce(rung)
 
     def lower(self, job_id: str, rung: int) -> None:
-        """Let one job exit early at the next step boundary as if `rung` were announced for it."""
-        for key, hosted in self._jobs.items():
-            if hosted.order.job_id == job_id:
-                self._engine.lower(key, rung)
+        """Let one job exit early at the next step boundary as if `rung` were announced for it.
+
+        What the dispatcher says may overtake the job itself, which comes through its gateway.
+        """
+        keys = [key for key, hosted in self._jobs.items() if hosted.order.job_id == job_id]
+        for key in keys:
+            self._engine.lower(key, rung)
+        if not keys:
+            self._lowered_ahead[job_id] = max(rung, self._lowered_ahead.pop(job_id, 0))
+            if len(self._lowered_ahead) > LOWERED_AHEAD_MAX:
+                del self._lowered_ahead[next(iter(self._lowered_ahead))]
 
     def running(self) -> tuple[str, ...]:
         """The ids of the jobs in the engine."""
@@ -222,6 +232,9 @@ class EngineHost:
             self._engine.submit(request)
         except ValueError as error:
             return Failed(str(error), "steps")
+        rung = self._lowered_ahead.pop(order.job_id, None)
+        if rung is not None:
+            self._engine.lower(key, rung)
         return None
 
     def _leave(self, key: str, ended: Ended) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import serve.host
 from pipelines.convergence import ConvergenceSettings
 from pipelines.engine import REPLAN, StepEngine
 from pipelines.loading import Variant, load_variant
@@ -183,6 +184,26 @@ def test_one_job_is_lowered_by_the_id_that_the_dispatcher_knows(variant: Variant
             done = await anext(told)
         assert isinstance(done, Done)
         assert (done.facts.early_exit, done.facts.rung_delivered) == ("replan", 1)
+
+    hosted(variant, body)
+
+
+def test_a_lowering_that_overtakes_its_job_waits_for_it(
+    variant: Variant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve.host, "LOWERED_AHEAD_MAX", 1)
+
+    async def body(host: EngineHost, engine: StepEngine) -> None:
+        host.lower("a", 1)
+        host.lower("a", 0)
+        _, done = await words(host, order())
+        assert isinstance(done, Done)
+        assert (done.facts.steps_run, done.facts.rung_delivered) == (6, 1)
+        host.lower("a", 1)
+        host.lower("another", 1)  # more are not kept
+        _, done = await words(host, order())
+        assert isinstance(done, Done)
+        assert done.facts.steps_run == 12
 
     hosted(variant, body)
 
