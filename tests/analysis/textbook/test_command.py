@@ -51,7 +51,8 @@ def test_values_that_are_not_met_are_said_to_be(tmp_path: Path) -> None:
     wrong = {name: value for name, value in cases["MM1_0.8"].simulated.items() if name != "util"}
     case = cases["MM1_0.5"]
     broken = type(case)(case.case_id, case.model, case.arrivals, case.server, wrong, {"W": 5.0})
-    measured = [measure(broken, 20_000, 5, 1, joint_level(cases))]
+    checks = measure(broken, 20_000, 5, 1, joint_level(cases)).checks
+    measured = [Measured(Speed("MM1_0.5", "M/M/1", 10.0, 9.0, 11.0, goal_per_s=10.0), checks)]
     said = summary(measured)
     assert said[0].startswith("0 of 5 ")
     assert said[2].startswith("0 of 5 ")
