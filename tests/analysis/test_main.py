@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import analysis.__main__ as command_line
-from analysis import report
+from analysis import demo_command, report
 from analysis.server_process import DemoError
 from analysis.study import read_study
 from tests.analysis.synthetic_demo import write_demo
@@ -64,7 +64,7 @@ def test_a_demo_that_cannot_go_on_is_one_sentence(
     def fail(*arguments: object) -> None:
         raise DemoError("the server did not start")
 
-    monkeypatch.setattr(command_line, "measure", fail)
+    monkeypatch.setattr(demo_command, "measure", fail)
     assert command_line.main(["demo"]) == 2
     assert "the server did not start" in one_sentence(capsys)
 
@@ -75,6 +75,6 @@ def test_ctrl_c_ends_quietly(
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command_line, "measure", interrupt)
+    monkeypatch.setattr(demo_command, "measure", interrupt)
     assert command_line.main(["demo"]) == 130
     assert "stopped" in one_sentence(capsys)
