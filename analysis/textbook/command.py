@@ -9,7 +9,7 @@ import argparse
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -22,7 +22,7 @@ OUT = Path("analysis/benchmarks/textbook")
 STEP_REPLICATIONS = 5
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_to(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to `python -m analysis`."""
     parser = commands.add_parser(
         "textbook", help="hold the compiled simulator against reference values, and time it"
