@@ -69,6 +69,9 @@ RoutingName = Literal[
 TIERS: Mapping[str, float] = {"priority": 0.0, "default": 5.0, "flex": 30.0}
 """Handicaps in seconds of `order: tiers` that names none."""
 
+DRAIN_SHARE = 0.5
+"""The share of `target_s` in which deadline_aware has the line drain, if it is not told."""
+
 _PLAIN_ROUTINGS: Mapping[str, Callable[[], Routing]] = {
     "random": Uniform,
     "round_robin": RoundRobin,
@@ -91,7 +94,7 @@ _OF_KIND: Mapping[str, _Keys] = {
     "threshold": _Keys(("enter",)),
     "hysteresis": _PRESSURE,
     "load_proportional": _Keys(("target_s",), ("hold_s", "deepest")),
-    "deadline_aware": _Keys(("target_s",), ("margin_s", "share", "deepest")),
+    "deadline_aware": _Keys(("target_s",), ("margin_s", "share", "drain_s", "deepest")),
     "quality_budget": _Keys(("target_score", *_PRESSURE.needed), _PRESSURE.optional),
     "cost_optimal": _Keys(("table",)),
     "burst_ahead": _Keys(("horizon_s", *_PRESSURE.needed), _PRESSURE.optional),
@@ -135,7 +138,8 @@ def controller_from(section: Section, ladder: Ladder, read_text: ReadText) -> Co
         case "load_proportional":
             return LoadProportional(**{"deepest": ladder.last, **keys})
         case "deadline_aware":
-            return DeadlineAware(**{"deepest": ladder.last, **keys})
+            drain_s = DRAIN_SHARE * keys["target_s"]
+            return DeadlineAware(**{"deepest": ladder.last, "drain_s": drain_s, **keys})
         case "quality_budget":
             return QualityBudget(_hysteresis(keys), ladder.scores(), keys["target_score"])
         case "burst_ahead":

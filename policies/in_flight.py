@@ -18,18 +18,20 @@ def lowerings(
     policy: Policy,
     controller: DeadlineAware,
     now_s: float,
-    waiting: int,
 ) -> Iterator[LowerJob]:
     """The commands for one engine's jobs; what they change is noted in its running jobs.
 
     The steps that a job has run are estimated; its engine applies the rung to what it really has.
+    The longest there are looked at first: lowering them may help the others enough.
     """
     ends_s = fleet.runs_end_s(engine, now_s)
     for running in engine.running.values():
         job = running.job
         if job is None or job.fixed or running.service is None:
             continue
-        due_s = controller.due_s(job, now_s, waiting)
+        due_s = controller.due_s(
+            job, now_s, waiting=0
+        )  # the line is the concern of those who start
         if ends_s[running.job_id] <= due_s:
             continue
         exits = _exits(engine, fleet, policy, running, job, now_s)
@@ -41,6 +43,7 @@ def lowerings(
         running.told_s = now_s
         running.service, running.planned = change.service, change.steps_planned
         running.lowered = rung
+        ends_s = fleet.runs_end_s(engine, now_s)  # the others end earlier now
         yield LowerJob(running.job_id, engine.engine_id, rung)
 
 

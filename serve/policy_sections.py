@@ -27,7 +27,8 @@ class ControllerSection(Section):
     a time, after `hold_s`.
     deadline_aware: for each job the best rung that meets its deadline, or `target_s` after its
     arrival if it has none. `margin_s` is kept free before each deadline. While others wait, a job
-    may spend only `share` of the time that it has left.
+    may spend only `share` of the time that it has left, and no job gets a rung at which the line
+    would take longer than `drain_s` to drain (half of `target_s` if left out).
     quality_budget: as hysteresis, but only as far as the mean score of all pictures stays at
     `target_score` or above.
     cost_optimal: what the decision table in the file `table` says (relative to this file).
@@ -52,6 +53,7 @@ class ControllerSection(Section):
     target_s: SecondsAboveNone | None = None
     margin_s: Seconds | None = None
     share: Share | None = None
+    drain_s: SecondsAboveNone | None = None
     target_score: Share | None = None
     horizon_s: SecondsAboveNone | None = None
     table: str | None = None

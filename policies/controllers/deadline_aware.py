@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from policies.controllers.base import ControllerState
+from policies.controllers.load_proportional import LoadProportional
 from policies.load import Load
 from policies.nouns import Job
 
@@ -27,25 +28,28 @@ OfferT = TypeVar("OfferT", bound=Timed)
 class DeadlineAware:
     """Gives each job the best service that still meets its own deadline.
 
-    There is no rung for the whole service: `decide` stays at 0, and the dispatcher asks for each
-    job as it starts (`due_s`, then `choose`) and as its engine reports progress (`lowered`). A job
-    without a deadline should be complete `target_s` after its arrival; `margin_s` is kept free
-    before every deadline for what the prediction misses. No job goes below rung `deepest`.
+    The dispatcher asks for each job as it starts (`due_s`, then `choose`) and as its engine reports
+    progress (`lowered`). A job without a deadline should be complete `target_s` after its arrival;
+    `margin_s` is kept free before every deadline for what the prediction misses. No job goes below
+    rung `deepest`.
 
     A job that spends all its slack on quality keeps its place so long that those behind it miss
-    their own deadlines. While others wait, a job may therefore spend only `share` of the time that
-    it has left. 1 is greedy; 0 gives everybody the quickest service as soon as there is a line.
+    their own deadlines. Two bounds keep it from that. While others wait, a job may spend only
+    `share` of the time that it has left: 1 is greedy, 0 gives everybody the quickest service as soon
+    as there is a line. And no job gets a rung at which the line would take longer than `drain_s` to
+    drain (`LoadProportional`); infinite, the line has no say and the rung for all stays at 0.
 
     Meeting each request's deadline from predicted execution times is the idea of Clockwork
     (Gujarati et al., OSDI 2020), which drops what would be late and leaves the model as it is;
     here the service is lowered instead.
-    ValueError unless deepest >= 0, target_s > 0, margin_s >= 0 and 0 <= share <= 1.
+    ValueError unless deepest >= 0, target_s > 0, margin_s >= 0, 0 <= share <= 1 and drain_s > 0.
     """
 
     deepest: int
     target_s: float
     margin_s: float = 0.0
     share: float = 1.0
+    drain_s: float = math.inf
 
     def __post_init__(self) -> None:
         if self.deepest < 0:
@@ -56,6 +60,8 @@ class DeadlineAware:
             raise ValueError(f"margin_s {self.margin_s} must not be negative")
         if not 0.0 <= self.share <= 1.0:
             raise ValueError(f"share {self.share} must lie between 0 and 1")
+        if not self.drain_s > 0:
+            raise ValueError(f"drain_s {self.drain_s} must be above 0")
 
     @property
     def needs_costs(self) -> bool:
@@ -63,13 +69,14 @@ class DeadlineAware:
         return True
 
     def initial(self) -> ControllerState:
-        """The one state that it has: nothing is asked of all jobs alike."""
+        """The best rung for whoever can have it in time."""
         return ControllerState(0, -math.inf)
 
     def decide(self, load: Load, state: ControllerState) -> ControllerState:
-        """No load changes it: each job has a service of its own."""
-        del load
-        return state
+        """The best rung at which the line drains in time; each job may get a lower one."""
+        if math.isinf(self.drain_s):
+            return state
+        return LoadProportional(self.drain_s, self.deepest).decide(load, state)
 
     def due_s(self, job: Job, now_s: float, waiting: int) -> float:
         """When the job should be complete, if `waiting` others are left behind at its start.

@@ -73,10 +73,11 @@ SECTIONS: list[tuple[dict[str, Any], Controller]] = [
         {"kind": "load_proportional", "target_s": 2.0, "hold_s": 1.0, "deepest": 1},
         LoadProportional(2.0, 1, 1.0),
     ),
-    ({"kind": "deadline_aware", "target_s": 2.0}, DeadlineAware(2, 2.0)),
+    ({"kind": "deadline_aware", "target_s": 2.0}, DeadlineAware(2, 2.0, drain_s=1.0)),
     (
-        {"kind": "deadline_aware", "target_s": 2.0, "margin_s": 0.1, "share": 0.5, "deepest": 1},
-        DeadlineAware(1, 2.0, 0.1, 0.5),
+        {"kind": "deadline_aware", "target_s": 2.0, "margin_s": 0.1, "share": 0.5, "drain_s": 0.7}
+        | {"deepest": 1},
+        DeadlineAware(1, 2.0, 0.1, 0.5, 0.7),
     ),
     (
         {"kind": "quality_budget", "target_score": 0.95, **PRESSURE},

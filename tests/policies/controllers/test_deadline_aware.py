@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -33,6 +33,13 @@ def test_it_asks_nothing_of_all_jobs_alike() -> None:
     assert CONTROLLER.decide(load(1000), state) is state
     assert CONTROLLER.deepest == 3
     assert CONTROLLER.needs_costs
+
+
+def test_nobody_gets_a_rung_at_which_the_line_takes_too_long() -> None:
+    controller = DeadlineAware(deepest=2, target_s=6.0, drain_s=2.0)
+    seen = replace(load(9), capacity_per_s=(3.0, 4.5, 9.0))
+    assert controller.decide(seen, controller.initial()).rung == 1
+    assert controller.decide(replace(seen, waiting=10), controller.initial()).rung == 2
 
 
 def test_a_job_is_due_a_margin_before_its_deadline_or_its_target() -> None:
