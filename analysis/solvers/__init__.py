@@ -9,6 +9,8 @@
 `monotone`           the nearest policy that a controller may follow
 `tagged`, `lateness` how likely a job misses its deadline: a formula, exactly, and at least
 `deadlines`          the policy of least cost when deadlines count, and a bound for every policy
+`search`             a policy's better neighbours, by any cost
+`clairvoyant`        what nobody could beat who knew a trace beforehand
 `proteus`            the split of a rate over rungs, by a linear programme
 `confidences`        what a discriminator thinks of pictures
 `diffserve`          the cascade's confidence threshold, by an integer linear programme

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from analysis.provenance import commit
 from analysis.server_config import Pool, ServerSettings, read_settings
 from analysis.solvers.confidences import Judged, draw_judged, measured_pictures
 from analysis.solvers.deadlines import Deadlines
 from analysis.solvers.decision_process import Arrivals, Prices
 from analysis.solvers.diffserve import CascadePlan, Demand, divided_plan, shared_plan
 from analysis.solvers.lateness import STAGES
-from analysis.solvers.plain import Band, Kind, MadeBy, Solved, band_edges, commit
+from analysis.solvers.plain import Band, Kind, MadeBy, Solved, band_edges
 from analysis.solvers.proteus import HEADROOM, split_for
 from analysis.solvers.station import Station
 from pipelines.costs import CostTable

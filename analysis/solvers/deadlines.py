@@ -17,9 +17,7 @@ All of it holds on the exponential chain (see `decision_process`), not on the en
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
@@ -29,16 +27,11 @@ from analysis.solvers.evaluation import Evaluation, evaluate
 from analysis.solvers.lateness import STAGES, late_shares, least_late_shares
 from analysis.solvers.monotone import monotone
 from analysis.solvers.policy_iteration import Solution, solve
+from analysis.solvers.search import refined
 from analysis.solvers.station import Station
 from analysis.solvers.tagged import TaggedChain
 
 ROUNDS = 3
-
-STEPS = (8, 4, 2, 1)
-"""By how many jobs the search moves a threshold, in turn."""
-
-GAIN = 1e-7
-"""The least relative gain for which it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,34 +105,6 @@ class Deadlines:
             policy = monotone(process, solve(process))
             starts.append(policy)
             process = self.charging(self._tagged.late(policy, self.deadline_s))
-        best = min(((p, self.evaluate(p)) for p in starts), key=lambda one: one[1].cost_per_s)
-        return Timely(*self._refined(*best), bounding.bound_per_s)
-
-    def _refined(self, policy: Rungs, evaluation: Evaluation) -> tuple[Rungs, Evaluation]:
-        """Move single thresholds, by less and less, while that lowers the true cost."""
-        for step in STEPS:
-            moved = True
-            while moved:
-                moved = False
-                for near in _neighbours(policy, step):
-                    cost = self.evaluate(near)
-                    if cost.cost_per_s < evaluation.cost_per_s * (1 - GAIN):
-                        policy, evaluation, moved = near, cost, True
-                        break
-        return policy, evaluation
-
-
-def _neighbours(policy: Rungs, step: int) -> Iterator[Rungs]:
-    """The policies with one rung entered `step` jobs sooner or later, in every row of a phase."""
-    phases, rungs, sizes = policy.shape
-    for phase, rung, by in product(range(phases), range(rungs - 1, 0, -1), (step, -step)):
-        near = policy.copy()
-        for row in near[phase]:
-            first = int(np.searchsorted(row, rung))
-            there = min(max(first + by, 0), sizes)
-            if by < 0:
-                row[there:first] = np.maximum(row[there:first], rung)
-            else:
-                row[first:there] = np.minimum(row[first:there], rung - 1)
-        if (near != policy).any():
-            yield near
+        best = min(starts, key=lambda start: self.evaluate(start).cost_per_s)
+        policy = refined(best, lambda near: self.evaluate(near).cost_per_s)
+        return Timely(policy, self.evaluate(policy), bounding.bound_per_s)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -26,7 +25,6 @@ VERSION = 1
 Kind = Literal["table", "split", "cascade"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ANSWER: Mapping[Kind, str] = {"table": "rungs", "split": "shares", "cascade": "threshold"}
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,22 +136,6 @@ def _band(band: Mapping[str, Any], kind: Kind) -> Band:
     return Band(
         math.inf if bound is None else float(bound), band[ANSWER[kind]], band.get("solved", {})
     )
-
-
-def commit() -> str:
-    """The commit of this checkout, "+" after it if something is changed, "unknown" without git."""
-    try:
-        head = _git("rev-parse", "--short", "HEAD")
-        return f"{head}+" if _git("status", "--porcelain", "--untracked-files=no") else head
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(
-        ("git", *arguments), cwd=_ROOT, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 def band_edges(top_per_s: float, bands: int) -> Sequence[float]:
