@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.records import EarlyExit
@@ -98,6 +99,7 @@ class EngineModel:
         self._running: dict[str, list[Run]] = {}  # by variant, in order of first appearance
         self._cancelled: set[str] = set()
         self._lowered: dict[str, int] = {}  # jobs of the inbox
+        self._jobs = 0  # in the batch
         self._boundaries = 0  # run so far
         self._next_check = NEVER
         self._job_share_s = 0.0  # engine time of a job that would have run all along
@@ -171,7 +173,7 @@ class EngineModel:
         count = until - self._boundaries
         self._began_s, self._steps_from_s, self._step_s = now_s, at_s, step_s
         self._count = count
-        self._jobs_inside = len(due) + sum(map(len, self._running.values()))
+        self._jobs_inside = len(due) + self._jobs
         for runs in self._running.values():
             due += [run for run in runs if run.ends_at == until]
         self._due = due
@@ -190,14 +192,14 @@ class EngineModel:
             return ended
         now = self._boundaries
         for variant, runs in tuple(self._running.items()):
-            self._keep(variant, [run for run in runs if run.ends_at > now])
+            self._keep(variant, runs, [run for run in runs if run.ends_at > now])
         for run in ended:
             run.done = run.planned
             if run.cut_at < NEVER:
                 run.cut_steps = max(0, run.done - (run.cut_at - run.joined))
             run.reported_s = now_s
             run.engine_s = self._job_share_s - run.engine_from_s
-        return ended
+        return self._wanted(ended)
 
     def progress(self) -> tuple[Progress, ...]:
         """How far the running jobs are; to be asked between two spans."""
@@ -206,7 +208,7 @@ class EngineModel:
             [
                 Progress(run.job.job_id, now - run.joined, run.planned)
                 for runs in self._running.values()
-                for run in runs
+                for run in self._wanted(runs)
             ]
         )
 
@@ -219,19 +221,35 @@ class EngineModel:
 
     def _take_in(self, now_s: float) -> float:
         """Newcomers are taken in variant by variant; the texts of one variant share one call."""
-        places = self._max_batch - sum(map(len, self._running.values()))
-        grants = [self._inbox.popleft() for _ in range(min(places, len(self._inbox)))]
+        grants = self._inbox
+        if len(grants) > 1:
+            places = self._max_batch - self._jobs
+            chosen = [grants.popleft() for _ in range(min(places, len(grants)))]
+            variants = dict.fromkeys([grant.service.variant for grant in chosen])
+            for variant in variants:
+                of_variant = [grant for grant in chosen if grant.service.variant == variant]
+                now_s = self._take_in_group(now_s, variant, of_variant)
+        elif self._jobs < self._max_batch:
+            grant = grants.popleft()
+            now_s = self._take_in_group(now_s, grant.service.variant, (grant,))
+        return now_s
+
+    def _take_in_group(self, now_s: float, variant: str, grants: Sequence[Grant]) -> float:
         at_s = now_s
-        for variant in dict.fromkeys([grant.service.variant for grant in grants]):
-            started_s = at_s
-            group = self._running.setdefault(variant, [])
-            for grant in grants:
-                if grant.service.variant == variant:
-                    if grant.encodes:
-                        at_s += self._costs.encode_s(variant)
-                    group.append(self._joining(grant, started_s))
+        group = self._running.setdefault(variant, [])
+        for grant in grants:
+            if grant.encodes:
+                at_s += self._costs.encode_s(variant)
+            group.append(self._joining(grant, now_s))
+        self._jobs += len(grants)
         self._next_check = 0
         return at_s
+
+    def _wanted(self, runs: list[Run]) -> list[Run]:
+        """Those that nobody has cancelled meanwhile."""
+        if not self._cancelled:
+            return runs
+        return [run for run in runs if run.job.job_id not in self._cancelled]
 
     def _joining(self, grant: Grant, started_s: float) -> Run:
         job, service, now = grant.job, grant.service, self._boundaries
@@ -254,7 +272,7 @@ class EngineModel:
     def _drop_cancelled(self) -> None:
         dropped, self._cancelled = self._cancelled, set()
         for variant, runs in tuple(self._running.items()):
-            self._keep(variant, [run for run in runs if run.job.job_id not in dropped])
+            self._keep(variant, runs, [run for run in runs if run.job.job_id not in dropped])
 
     def _exit_early(self, now_s: float, due: list[Run]) -> float:
         """Apply the announced rung to whoever it can concern; what is to finish now is due."""
@@ -279,6 +297,7 @@ class EngineModel:
         elif after != before:
             self._leave(before, run)
             self._running.setdefault(after, []).append(run)
+            self._jobs += 1
             if run.encodes:  # the text stands in the cache of the former variant only
                 return now_s + self._costs.encode_s(after)
         return now_s
@@ -345,6 +364,10 @@ class EngineModel:
 
     def _decode(self, now_s: float) -> float:
         """Decode what is due, the pictures of one variant in one call; when all are."""
+        if len(self._due) == 1:
+            run = self._due[0]
+            run.finished_s = now_s + self._costs.decode_s(run.service.variant, 1)
+            return run.finished_s
         groups: dict[str, list[Run]] = {}
         for run in self._due:
             groups.setdefault(run.service.variant, []).append(run)
@@ -364,10 +387,12 @@ class EngineModel:
         return None
 
     def _leave(self, variant: str, run: Run) -> None:
-        self._keep(variant, [other for other in self._running[variant] if other is not run])
+        runs = self._running[variant]
+        self._keep(variant, runs, [other for other in runs if other is not run])
 
-    def _keep(self, variant: str, runs: list[Run]) -> None:
-        if runs:
-            self._running[variant] = runs
+    def _keep(self, variant: str, runs: list[Run], kept: list[Run]) -> None:
+        self._jobs -= len(runs) - len(kept)
+        if kept:
+            self._running[variant] = kept
         else:
             del self._running[variant]

@@ -29,7 +29,16 @@ from analysis.simulation_inputs import (
     Template,
 )
 from analysis.virtual_time import Agenda, Alarm
-from policies.commands import AnnounceRung, DropJob, LowerJob, RedoJob, RejectJob, StartJob
+from policies.commands import (
+    AdmitJob,
+    AnnounceRung,
+    Command,
+    DropJob,
+    LowerJob,
+    RedoJob,
+    RejectJob,
+    StartJob,
+)
 from policies.dispatcher import Dispatcher
 from policies.events import Event, JobArrived, JobCancelled, JobFinished, Ticked
 
@@ -136,13 +145,22 @@ class _Simulation:
 
     def tell(self, now_s: float, event: Event) -> None:
         """Hand an event to the dispatcher and do what it says."""
+        commands = self._dispatcher.handle(event)
+        if commands:
+            self._carry_out(now_s, commands)
+        self._note(now_s)
+        self._arm_alarms(now_s)
+
+    def _carry_out(self, now_s: float, commands: Sequence[Command]) -> None:
         grants: list[StartJob] = []
         words: list[Word] = []
-        for command in self._dispatcher.handle(event):
+        for command in commands:
             if isinstance(command, StartJob):
                 self._ledger.granted(command)
                 grants.append(command)
-            elif isinstance(command, AnnounceRung | LowerJob):
+            elif isinstance(command, AdmitJob):
+                pass  # it waits for its grant
+            elif isinstance(command, (AnnounceRung, LowerJob)):
                 words.append(command)
             elif isinstance(command, RejectJob):
                 self._ledger.refuse(now_s, command.job_id, "rejected", command.reason)
@@ -154,16 +172,13 @@ class _Simulation:
             self._engines.inform(now_s, words)
         if grants:
             self._engines.grant(now_s, grants)
-        self._note(now_s)
-        self._arm_alarms(now_s)
 
     def finished(self, now_s: float, spec: EngineSpec, run: Run) -> None:
         """A run has ended; unless a cascade wants it done again, its picture is sent."""
         job_id, done, rung = run.job.job_id, run.done, run.service.rung
         live = self._ledger.live.get(job_id)
-        if live is None:  # its client hung up during the last step
-            self.tell(now_s, JobFinished(now_s, job_id, rung, done))
-            return
+        if live is None:
+            return  # its client hung up during the last step, and the dispatcher knows
         self._ledger.ran(live, spec, run)
         redone = live.redone
         self.tell(now_s, JobFinished(now_s, job_id, rung, done, live.arrival.confidence))
@@ -180,9 +195,16 @@ class _Simulation:
     # -- timers, as the live driver keeps them --------------------------------------------------
 
     def _arm_alarms(self, now_s: float) -> None:
-        deadline_s = self._dispatcher.next_deadline_s()
-        self._deadline.set(math.inf if deadline_s is None else max(now_s, deadline_s))
-        self._hold.set(now_s + self._hold_s if self._dispatcher.rung > 0 else math.inf)
+        dispatcher = self._dispatcher
+        deadline_s = dispatcher.next_deadline_s()
+        if deadline_s is not None:
+            self._deadline.set(max(now_s, deadline_s))
+        elif self._deadline.is_set:
+            self._deadline.set(math.inf)
+        if dispatcher.rung > 0:
+            self._hold.set(now_s + self._hold_s)
+        elif self._hold.is_set:
+            self._hold.set(math.inf)
 
     def _deadline_tick(self, now_s: float) -> None:
         self.tell(now_s, Ticked(now_s))

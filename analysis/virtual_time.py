@@ -48,6 +48,11 @@ class Alarm:
         self._rings = rings
         self._due_s = self._entry_s = math.inf
 
+    @property
+    def is_set(self) -> bool:
+        """Whether it will ring."""
+        return self._due_s < math.inf
+
     def set(self, due_s: float) -> None:
         """Ring at due_s and no more at the time set before; infinite: not at all."""
         self._due_s = due_s

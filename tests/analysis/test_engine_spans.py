@@ -97,7 +97,8 @@ def one_by_one(engine: SteppingEngine, coming: list[Delivery]) -> dict[Ending, T
             now_s = left[0].at_s
             continue
         now_s, ended = engine.step(now_s)
-        for run in ended:
+        late = {one.job_id for one in left if one.what == "cancel" and one.at_s <= now_s}
+        for run in [run for run in ended if run.job.job_id not in late]:
             ending = (
                 run.job.job_id,
                 run.service.variant,
