@@ -37,8 +37,8 @@ class ExitRules:
 
     "keep": nothing. "replan": the rest shrinks to the new pace. "finish": a job that has run at
     least `finish_from` of its planned steps is decoded at once, any other is re-planned.
-    "hand_over": as "replan", and a job may go on in a variant that can take its latents over;
-    `hands_over` names these for each variant. ValueError unless 0 < finish_from <= 1.
+    "hand_over": as "replan", and a job may go on in a variant that comes later on the ladder and can
+    take its latents over; `hands_over` names these for each variant. ValueError unless 0 < finish_from <= 1.
     """
 
     on_lower: OnLowerRung = "replan"
@@ -133,7 +133,10 @@ def changed(
         return None
     reachable = frozenset((service.variant,))
     if rules.on_lower == "hand_over" and not pinned:
-        reachable |= rules.hands_over.get(service.variant, frozenset())
+        # Down the ladder's variants and never back: with few steps left a lower rung of a better
+        # variant saves none, and the job would go to and fro.
+        further = ladder.variants[ladder.variants.index(service.variant) + 1 :]
+        reachable |= rules.hands_over.get(service.variant, frozenset()).intersection(further)
     for target in _targets(service, floor, announced, ladder, reachable):
         rung = ladder[target]
         lowered = Service(rung.variant, rung.steps, target, rung.guidance_share)
