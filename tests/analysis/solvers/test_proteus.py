@@ -20,7 +20,7 @@ rungs = st.lists(st.tuples(st.floats(0.5, 20.0), st.floats(0.0, 1.0)), min_size=
 
 def by_hand(rate: float, capacity: tuple[float, ...], scores: tuple[float, ...]) -> float | None:
     """The best mixture of one or two rungs that keeps up; two constraints need no more."""
-    best = [s for c, s in zip(capacity, scores, strict=True) if rate <= c]
+    best = [s for c, s in zip(capacity, scores, strict=True) if rate / c <= 1]
     for one, two in combinations(range(len(capacity)), 2):
         busy = rate / capacity[one], rate / capacity[two]
         if min(busy) <= 1 < max(busy):
