@@ -15,6 +15,6 @@
 `confidences`        what a discriminator thinks of pictures
 `diffserve`          the cascade's confidence threshold, by an integer linear programme
 `plain`              the JSON files that the controllers read
-`command`            `python -m analysis solve`
+`command`, `solving` `python -m analysis solve`
 ==================== ===========================================================================
 """

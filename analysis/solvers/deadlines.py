@@ -23,8 +23,9 @@ import numpy as np
 
 from analysis.service_times import Array
 from analysis.solvers.decision_process import Arrivals, DecisionProcess, Prices, Rungs
+from analysis.solvers.defaults import STAGES
 from analysis.solvers.evaluation import Evaluation, evaluate
-from analysis.solvers.lateness import STAGES, late_shares, least_late_shares
+from analysis.solvers.lateness import late_shares, least_late_shares
 from analysis.solvers.monotone import monotone
 from analysis.solvers.policy_iteration import Solution, solve
 from analysis.solvers.search import refined

@@ -26,9 +26,7 @@ from scipy import optimize
 
 from analysis.service_times import Array
 from analysis.solvers.confidences import Judged
-
-HEADROOM = 0.95
-"""Share of the capacity that is planned for; DiffServe provisions for 1.05 times the demand."""
+from analysis.solvers.defaults import HEADROOM
 
 THRESHOLDS = tuple(step / 100 for step in range(101))
 

@@ -14,12 +14,9 @@ from scipy import special
 
 from analysis.service_times import Array
 from analysis.solvers.decision_process import DecisionProcess, Rungs
+from analysis.solvers.defaults import STAGES
 from analysis.solvers.station import Station
 from analysis.solvers.tagged import TaggedChain
-
-STAGES = 10
-"""Stages of a tagged job's own run: its spread is then about a third of its mean. Jobs that keep
-their rung vary less, jobs whose batch fills and empties more."""
 
 
 def late_shares(station: Station, jobs_max: int, deadline_s: float, stages: int = STAGES) -> Array:

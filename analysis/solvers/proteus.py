@@ -19,8 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linprog
 
-HEADROOM = 0.95
-"""Share of the capacity that the split may plan for. Proteus provisions for 1.05 times the rate."""
+from analysis.solvers.defaults import HEADROOM
 
 _ROUNDING = 1e-9
 
