@@ -213,7 +213,12 @@ def _request(line: Mapping[str, Any]) -> Request:
 
 
 def _cut_steps(serving: Mapping[str, Any]) -> int:
-    """Steps without guidance of a guided job; runs of before there was a cut do not tell any."""
+    """Steps without guidance of a guided job; runs of before there was a cut do not tell any.
+
+    A simulation knows no scale and tells the steps themselves.
+    """
+    if "cut_steps" in serving:
+        return int(serving["cut_steps"])
     if "guided_steps" not in serving or float(serving["guidance_scale"]) <= 1:
         return 0
     return int(serving["steps_run"]) - int(serving["guided_steps"])
