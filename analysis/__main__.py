@@ -11,12 +11,14 @@ from typing import NoReturn
 
 from analysis import demo_command, dispatcher_benchmark
 from analysis.server_process import DemoError
+from analysis.solvers import command as solve_command
 from analysis.textbook import command as textbook_command
 
-MODULES = (demo_command, textbook_command, dispatcher_benchmark)
+MODULES = (demo_command, solve_command, textbook_command, dispatcher_benchmark)
 RUN = {
     "demo": demo_command.run,
     "report": demo_command.run_report,
+    "solve": solve_command.run,
     "textbook": textbook_command.run,
     "bench-dispatcher": dispatcher_benchmark.run,
 }
