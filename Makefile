@@ -8,7 +8,7 @@ BIN := .venv/bin
 RUN_READY := .venv/.ready
 TEST_READY := .venv/.ready-for-tests
 
-.PHONY: help serve demo test check format bench-engine bench-gpu train evaluate clean
+.PHONY: help serve demo sim-check frontier test check format bench-engine bench-policies bench-gpu train evaluate clean
 
 help: ## List the targets, one line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,12 @@ serve: $(RUN_READY) ## Start the image server on 127.0.0.1:8000 (PORT=, CONFIG= 
 
 demo: $(RUN_READY) ## Overload the server with and without early exit, hold a queueing model against it, write a report (8 min)
 	@exec $(BIN)/python -m analysis demo $(if $(CONFIG),--config "$(CONFIG)")
+
+sim-check: $(RUN_READY) ## Replay measured runs of the server through the simulator and compare (10 min, nothing else running)
+	@exec $(BIN)/python -m analysis sim-check --out analysis/benchmarks/sim_check
+
+frontier: $(RUN_READY) ## Set every policy and baseline side by side: deadline violations against quality, simulated
+	@exec $(BIN)/python -m analysis frontier --out analysis/benchmarks/frontier
 
 test: $(TEST_READY) ## Run all tests (15 min on two cores)
 	@exec $(BIN)/python -m pytest
@@ -33,6 +39,10 @@ format: $(TEST_READY) ## Format the code and sort its imports
 
 bench-engine: $(RUN_READY) ## Measure the engine beside the library's pipeline, on this processor (8 min, nothing else running)
 	@exec $(BIN)/python -m pipelines.benchmarks engine --out analysis/benchmarks/engine.json
+
+bench-policies: $(RUN_READY) ## Time the dispatcher and the simulators, and hold these against reference values (3 min, nothing else running)
+	@$(BIN)/python -m analysis bench-dispatcher --out analysis/benchmarks/dispatcher
+	@$(BIN)/python -m analysis textbook --all --out analysis/benchmarks/textbook
 
 bench-gpu: $(RUN_READY) ## Measure full-size architectures on a CUDA card; without one, say what was not measured
 	@exec $(BIN)/python -m pipelines.benchmarks gpu --out analysis/benchmarks/gpu.json

@@ -9,15 +9,25 @@ import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
-from analysis import demo_command, dispatcher_benchmark
+from analysis import demo_command, dispatcher_benchmark, simulate_command
 from analysis.server_process import DemoError
+from analysis.sim_check import command as sim_check_command
 from analysis.solvers import command as solve_command
 from analysis.textbook import command as textbook_command
 
-MODULES = (demo_command, solve_command, textbook_command, dispatcher_benchmark)
+MODULES = (
+    demo_command,
+    simulate_command,
+    sim_check_command,
+    solve_command,
+    textbook_command,
+    dispatcher_benchmark,
+)
 RUN = {
     "demo": demo_command.run,
     "report": demo_command.run_report,
+    "simulate": simulate_command.run,
+    "sim-check": sim_check_command.run,
     "solve": solve_command.run,
     "textbook": textbook_command.run,
     "bench-dispatcher": dispatcher_benchmark.run,
