@@ -1,8 +1,9 @@
 """Holds measured runs against their replays: figures, deviations, and what each input changes.
 
 Every run is replayed twice over: with costs and overheads that were measured in the *other* runs,
-which is a prediction but for the arrivals, and with its own, which leaves only the model to blame.
-Between the two, one input at a time is changed for the run's own.
+which is a prediction but for the arrivals, and with its own, which leaves only the model to blame,
+and the speed of a machine that changes while a run lasts; so it is replayed once more with the
+engines' speed as it was from second to second. In between, one input at a time is changed.
 """
 
 from __future__ import annotations
@@ -60,9 +61,9 @@ OWN = "its own costs and overheads"
 OWN_COSTS = "its own costs"
 OWN_LAGS = "its own way to the engine"
 OWN_RESPONSE = "its own way back to the client"
-OWN_PACE = "its own, and the engines' speed as it changed during the run"
+OWN_PACE = "its own, with the engines' speed as it changed during the run"
 
-DRAWS = {OTHERS: 20, OWN_COSTS: 8, OWN_LAGS: 8, OWN_RESPONSE: 8, OWN: 20, OWN_PACE: 8}
+DRAWS = {OTHERS: 20, OWN_COSTS: 8, OWN_LAGS: 8, OWN_RESPONSE: 8, OWN: 20, OWN_PACE: 20}
 """Replays of one run: one late decision of a controller changes all that follow, so a single replay
 is itself a draw."""
 
@@ -259,13 +260,15 @@ class _Conditions:
         )
         own_tables = tables_of(one.settings, self._own[name])
         own = replace(others, tables=own_tables, lags=self.lags[name], response_s=one.response_s)
+        steady = tables_of(one.settings, preferring(one.window.steady, self._others[name]))
+        pace = pace_of(one.window, one.started_unix_s)
         return {
             OTHERS: others,
             OWN_COSTS: replace(others, tables=own_tables),
             OWN_LAGS: replace(others, lags=self.lags[name]),
             OWN_RESPONSE: replace(others, response_s=one.response_s),
             OWN: own,
-            OWN_PACE: replace(own, pace=pace_of(one.window, one.started_unix_s)),
+            OWN_PACE: replace(own, tables=steady, pace=pace),
         }
 
     def _lags_of_others(self, name: str) -> Lags:

@@ -14,7 +14,7 @@ from analysis.progress import Steps
 from analysis.provenance import made_by
 from analysis.server_config import DEFAULT_CONFIG, ROOT
 from analysis.sim_check.check import REPLAYS_TOLD, check
-from analysis.sim_check.measure import SECONDS, TOLD, Plan, measure
+from analysis.sim_check.measure import SECONDS, TOLD, Plan, measure, portable
 from analysis.sim_check.report import summary, write
 
 OUT = Path("analysis/benchmarks/sim_check")
@@ -83,7 +83,7 @@ def _command(options: argparse.Namespace) -> str:
     words = ["python", "-m", "analysis", "sim-check", "--seconds", f"{options.seconds:g}"]
     words += ["--seed", str(options.seed)]
     if options.config != DEFAULT_CONFIG:
-        words += ["--config", str(options.config)]
+        words += ["--config", portable(options.config)]
     if options.again:
         words += ["--again", options.again.name]
     return shlex.join(words)

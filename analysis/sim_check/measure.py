@@ -110,7 +110,13 @@ class Plan:
         return self.seed + SEED_APART * (2 * place + turn.round)
 
 
-TOLD = 1 + sum(1 + len(turns) for _, turns in sessions()) + 1
+def portable(path: Path) -> str:
+    """A path within the project from its root, and of any other the name alone."""
+    place = path.resolve()
+    return str(place.relative_to(ROOT)) if place.is_relative_to(ROOT) else place.name
+
+
+TOLD = 1 + sum(1 + len(turns) for _, turns in sessions())
 """How often `measure` tells its progress."""
 
 
@@ -126,7 +132,8 @@ class _Session:
 
     def python(self, arguments: Sequence[str]) -> Sequence[str]:
         """Notes a command and hands its arguments on."""
-        self.commands.append(shlex.join(["python", *arguments]).replace(f"{ROOT}/", ""))
+        words = [portable(Path(w)) if Path(w).is_absolute() else w for w in arguments]
+        self.commands.append(shlex.join(["python", *words]))
         return arguments
 
 
@@ -154,7 +161,7 @@ def measure(plan: Plan, tell: Callable[[str], None] = lambda what: None) -> Path
     meta = {
         "began": datetime.fromtimestamp(began_unix_s, UTC).isoformat(timespec="seconds"),
         "took_s": round(time.time() - began_unix_s, 1),
-        "config": str(plan.config).replace(f"{ROOT}/", ""),
+        "config": portable(plan.config),
         "seconds": plan.seconds,
         "capacity_per_s": session.capacity,
         "seeds": {turn.name: plan.seed_of(turn) for _, turns in sessions() for turn in turns},

@@ -15,11 +15,15 @@ from analysis.sim_check.check import (
     MEAN_LIMIT,
     OTHERS,
     OWN,
+    OWN_PACE,
     P95_LIMIT,
     Check,
     Comparison,
     Simulated,
 )
+
+JUDGED = (OTHERS, OWN, OWN_PACE)
+"""What went into the replays that are held against the limits."""
 
 BANDED = ("mean_s", "p95_s", "degraded_share")
 
@@ -44,7 +48,7 @@ def as_json(check: Check, made_by: Mapping[str, Any]) -> dict[str, Any]:
         "made_by": dict(made_by),
         "measured": dict(check.meta),
         "limits": {"mean": MEAN_LIMIT, "p95": P95_LIMIT, "degraded": DEGRADED_LIMIT},
-        "within": {what: passed(check.loads, what) for what in (OTHERS, OWN)},
+        "within": {what: passed(check.loads, what) for what in JUDGED},
         "announcement_s": check.idle_rung_s,
         "lags": {name: asdict(lags) for name, lags in check.lags.items()},
         "response_s": dict(check.response_s),
@@ -77,9 +81,9 @@ def _plain(one: Comparison) -> dict[str, Any]:
 
 
 def summary(check: Check) -> list[str]:
-    """A sentence for each of the two ways to replay."""
+    """A sentence for each way to replay that is judged."""
     sentences = []
-    for what in (OTHERS, OWN):
+    for what in JUDGED:
         fine = [one.name for one in check.loads if one.simulated[what].deviation.within]
         off = [one.name for one in check.loads if one.name not in fine]
         missed = f"; not {', '.join(off)}" if off else ""
@@ -121,7 +125,9 @@ def _how(check: Check) -> list[str]:
         " replay is given these costs, the way of a grant to the engine (from an arrival, and from"
         " the end that freed the place), and the way of a picture back to its client. They come"
         " from the *other* runs, which makes it a prediction but for the arrivals, or from the run"
-        " itself, which leaves only the model to blame. Costs are drawn with the mean and the spread"
+        " itself, which leaves only the model to blame, and a machine that is not equally fast all"
+        " the time; hence the third replay, in which all costs follow the engines' speed as it was"
+        " from second to second. Costs are drawn with the mean and the spread"
         " that was counted; figures are means over replays, and ± is half of the range of 95 % of"
         " single replays: as much as one run differs from the next by chance.",
     ]
@@ -138,7 +144,7 @@ def _figures(rows: Sequence[Comparison], head: str) -> list[str]:
             f"| {one.name} | {measured.n:.0f} | measured | {measured.mean_s:.3f} |"
             f" {measured.p95_s:.3f} | {measured.degraded_share:.1%} | |"
         )
-        for what in (OTHERS, OWN):
+        for what in JUDGED:
             lines.append(f"| | | {what} | {_cells(one.simulated[what], one)} |")
     return lines
 

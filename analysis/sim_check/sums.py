@@ -9,14 +9,13 @@ import json
 import threading
 import time
 import urllib.request
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from analysis.provenance import commit, processor
 from analysis.server_config import ServerSettings
 from analysis.server_process import DemoError
 from pipelines.costs import CostTable
@@ -74,9 +73,34 @@ class Window:
         return between(self.snapshots[0][1], self.snapshots[-1][1])
 
     @property
+    def steady(self) -> dict[str, CostSums]:
+        """Of the run as a whole, with the spread that there is within its parts alone."""
+        parts = [sums for _, sums in self.parts]
+        return {
+            pool: CostSums(
+                _within(whole.encode, [part[pool].encode for part in parts if pool in part]),
+                _within(whole.step, [part[pool].step for part in parts if pool in part]),
+                _within(whole.decode, [part[pool].decode for part in parts if pool in part]),
+                _within(whole.rest, [part[pool].rest for part in parts if pool in part]),
+            )
+            for pool, whole in self.whole.items()
+        }
+
+    @property
     def parts(self) -> list[tuple[float, dict[str, CostSums]]]:
         """Of each part of it, with the time at which the part began."""
         return [(at_s, between(one, other)) for (at_s, one), (_, other) in pairwise(self.snapshots)]
+
+
+def _within(whole: Mapping[K, Timed], parts: Sequence[Mapping[K, Timed]]) -> dict[K, Timed]:
+    """The same calls and seconds, with the squares that leave the variance within the parts."""
+    found = {}
+    for key, one in whole.items():
+        mine = [part[key] for part in parts if key in part]
+        deviations = sum(each.squares - each.seconds**2 / each.calls for each in mine)
+        squares = max(0.0, deviations) + one.seconds**2 / one.calls
+        found[key] = Timed(one.calls, one.seconds, squares)
+    return found
 
 
 def tables_of(settings: ServerSettings, sums: Sums) -> dict[str, CostTable]:
@@ -86,8 +110,8 @@ def tables_of(settings: ServerSettings, sums: Sums) -> dict[str, CostTable]:
             sums.get(pool.name, CostSums()),
             size=(settings.width, settings.height),
             max_batch=pool.max_batch,
-            machine=processor(),
-            commit=commit(),
+            machine="",  # the results' header tells both
+            commit="",
             threads=pool.threads,
             dtype=settings.dtypes[pool.variants[0]],
             device=pool.device,
@@ -104,7 +128,7 @@ def ask_sums(url: str) -> dict[str, CostSums]:
             engines: dict[str, Any] = json.load(answer)
         for engine in engines.values():
             found = added(found, {str(engine["pool"]): CostSums.from_plain(engine["sums"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DemoError(f"the server does not tell what its work costs ({error})") from None
     return found
 
