@@ -1,5 +1,5 @@
 """Queueing models, the virtual-time simulator, and their comparison with measurement.
 
-`queueing` and `lps` predict servers without control in closed form, `simulator` runs the live
+`models` predict the long run by queueing theory, `simulator` runs the live
 policies against a table of measured costs. Nothing here imports torch, ray or the service.
 """

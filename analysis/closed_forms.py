@@ -13,9 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from analysis.lps import lps
+from analysis.models.lines import mgc
+from analysis.models.lps import lps
+from analysis.models.steady import Prediction, Unstable
 from analysis.prediction import Figures, World, full_step_rates_per_s
-from analysis.queueing import Prediction, Unstable, mgc
 from analysis.server_config import ServerSettings
 from analysis.service_times import Empirical
 from analysis.simulation_inputs import Overheads

@@ -1,6 +1,6 @@
 """One tagged job followed through the chain to its end.
 
-As in `analysis.lps`, but with a policy that changes the rung, and with phases. A state is (jobs
+As in `analysis.models.lps`, but with a policy that changes the rung, and with phases. A state is (jobs
 that must finish before it can run, jobs in the system with itself, own stages done, phase, rung in
 force). Running jobs share the engines equally; those that came later matter by their number only.
 """

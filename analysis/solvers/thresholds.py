@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.queueing import Unstable
+from analysis.models.steady import Unstable
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from analysis.queueing import Unstable
+from analysis.models.steady import Unstable
 from analysis.records import Interval, Record, confidence_interval
 from analysis.service_times import Array
 from analysis.textbook import kernels

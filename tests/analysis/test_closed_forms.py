@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from analysis.closed_forms import closed_form, with_measured_service
+from analysis.models.lines import mgc
 from analysis.prediction import World, capacity_per_s, figures_of
-from analysis.queueing import mgc
 from analysis.runs import read_run
 from analysis.service_times import Empirical
 from tests.analysis.synthetic_demo import OVERHEADS, world, write_run

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.queueing import md1, mg1, mgc, mm1
+from analysis.models.lines import md1, mg1, mgc, mm1
 from analysis.records import Result, confidence_interval, replicate, summarise
 from analysis.service_times import Deterministic, Empirical
 from analysis.simulator import Arrival, EngineSpec, Overheads, Template, simulate

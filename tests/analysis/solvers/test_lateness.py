@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.laws import FormulaLaw
-from analysis.lps import build_chain, lps_law
+from analysis.models.laws import FormulaLaw
+from analysis.models.lps import build_chain, lps_law
 from analysis.solvers.decision_process import Arrivals, DecisionProcess, Prices
 from analysis.solvers.evaluation import evaluate
 from analysis.solvers.lateness import late_by_state, late_shares, least_late_shares

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.lps import build_chain
+from analysis.models.lps import build_chain
 from analysis.solvers.decision_process import Arrivals, DecisionProcess, Prices, Rungs
 from analysis.solvers.evaluation import evaluate, policy_of
 from analysis.solvers.monotone import is_monotone

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.queueing import Unstable
+from analysis.models.steady import Unstable
 from analysis.solvers.thresholds import TwoSpeeds, optimal_threshold
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "queueing_cases.json"

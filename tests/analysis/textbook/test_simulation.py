@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.queueing import Prediction, Unstable, md1, mg1, mm1, mmc
+from analysis.models.lines import md1, mg1, mm1, mmc
+from analysis.models.steady import Prediction, Unstable
 from analysis.records import summarise
 from analysis.service_times import Deterministic, Empirical, Gamma, Lognormal, exponential
 from analysis.textbook.models import (
@@ -292,7 +293,7 @@ def test_a_run_in_which_everybody_gives_up_is_refused() -> None:
 
 def test_the_rest_of_the_analysis_does_not_load_numba() -> None:
     code = (
-        "import sys, analysis.queueing, analysis.records, analysis.textbook.command;"
+        "import sys, analysis.models.lines, analysis.records, analysis.textbook.command;"
         " sys.exit('numba' in sys.modules)"
     )
     root = Path(__file__).parents[3]

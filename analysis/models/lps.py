@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse, special
 
-from analysis.laws import FormulaLaw
-from analysis.queueing import Prediction, Unstable, prediction
+from analysis.models.laws import FormulaLaw
+from analysis.models.steady import Prediction, Unstable, prediction
 from analysis.service_times import Array
 
 TRUNCATION = 1e-10

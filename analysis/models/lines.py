@@ -7,7 +7,7 @@ mm1, mmc          exact (Erlang C)              exact, closed form
 md1               exact (Pollaczek-Khinchine)   exact (Franx 2001, Oper. Res. Letters 29)
 mg1               exact (Pollaczek-Khinchine)   transform inverted on a lattice, error O(h^2)
 mgc               Cosmetatos / Allen-Cunneen    approximation, see `mgc_law`
-lps               exact for the exponential     exact for that chain, see `analysis.lps`
+lps               exact for the exponential     exact for that chain, see `analysis.models.lps`
                   chain
 ================= ============================= ==============================================
 
@@ -19,13 +19,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from scipy import special
 
-from analysis.laws import (
+from analysis.models.laws import (
     FormulaLaw,
     LatticeLaw,
     Law,
@@ -35,39 +34,11 @@ from analysis.laws import (
     service_masses,
     sum_of_geometric,
 )
+from analysis.models.steady import Prediction, Unstable, prediction
 from analysis.service_times import Array, Deterministic, Gamma, ServiceTime
 from policies import scaling
 
 MeanWait = Literal["cosmetatos", "allen-cunneen"]
-
-
-class Unstable(ValueError):
-    """The load exceeds what can be served; `utilisation` (at least 1) says by how much."""
-
-    def __init__(self, utilisation: float) -> None:
-        super().__init__(
-            f"utilisation {utilisation:.3f} is not below 1: without control the queue grows"
-            " without bound; lower the arrival rate or let a controller shorten the service"
-        )
-        self.utilisation = utilisation
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What a model says of the long run.
-
-    utilisation is the share of time that a server (or the engine) is busy; percentiles are of the
-    response time, from arrival to the end of service.
-    """
-
-    mean_wait_s: float
-    mean_response_s: float
-    p50_s: float
-    p95_s: float
-    p99_s: float
-    utilisation: float
-    throughput_per_s: float
-    method: str
 
 
 def mm1(rate_per_s: float, mean_service_s: float) -> Prediction:
@@ -225,27 +196,6 @@ def mgc_law(
         return convolve(wait, service_masses(service, points, step_s))
 
     return on_long_enough_lattice(build, mean_wait_s + service.mean_s)
-
-
-def prediction(
-    mean_wait_s: float,
-    mean_service_s: float,
-    law: Law,
-    utilisation: float,
-    throughput_per_s: float,
-    method: str,
-) -> Prediction:
-    """Put means and percentiles together."""
-    return Prediction(
-        mean_wait_s=mean_wait_s,
-        mean_response_s=mean_wait_s + mean_service_s,
-        p50_s=law.percentile(0.50),
-        p95_s=law.percentile(0.95),
-        p99_s=law.percentile(0.99),
-        utilisation=utilisation,
-        throughput_per_s=throughput_per_s,
-        method=method,
-    )
 
 
 # -- parts ----------------------------------------------------------------------------------------

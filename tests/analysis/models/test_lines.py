@@ -10,10 +10,8 @@ import ciw
 import numpy as np
 import pytest
 
-from analysis.laws import LatticeLaw
-from analysis.queueing import (
-    Prediction,
-    Unstable,
+from analysis.models.laws import LatticeLaw
+from analysis.models.lines import (
     erlang_c,
     md1,
     mg1,
@@ -23,6 +21,7 @@ from analysis.queueing import (
     mm1,
     mmc,
 )
+from analysis.models.steady import Prediction, Unstable
 from analysis.records import confidence_interval
 from analysis.service_times import (
     Deterministic,
@@ -33,7 +32,7 @@ from analysis.service_times import (
     exponential,
 )
 
-REFERENCE = Path(__file__).parents[1] / "reference" / "queueing_cases.json"
+REFERENCE = Path(__file__).parents[2] / "reference" / "queueing_cases.json"
 CASES: dict[str, dict[str, Any]] = {
     case["id"]: case for case in json.loads(REFERENCE.read_text())["cases"]
 }

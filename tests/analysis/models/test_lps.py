@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from policies.costs import completion_rates_per_s
-from analysis.lps import build_chain, lps, lps_law
-from analysis.queueing import Unstable
+from analysis.models.lps import build_chain, lps, lps_law
+from analysis.models.steady import Unstable
 from analysis.records import confidence_interval
 from policies import Rung
+from policies.costs import completion_rates_per_s
 
-REFERENCE = Path(__file__).parents[1] / "reference" / "queueing_cases.json"
+REFERENCE = Path(__file__).parents[2] / "reference" / "queueing_cases.json"
 EXACT: dict[str, dict[str, Any]] = {
     case["id"]: case["exact"] for case in json.loads(REFERENCE.read_text())["cases"]
 }
