@@ -21,7 +21,7 @@ from analysis.prediction import Figures, figures_of
 from analysis.runs import RUN_FILE, Run, read_requests, read_run
 from analysis.server_config import ServerSettings, read_settings
 from analysis.server_process import DemoError
-from analysis.sim_check.lags import Lags, StartLags, find_lags, start_lags, stays_of
+from analysis.sim_check.lags import STARTS_MIN, Lags, StartLags, find_lags, start_lags, stays_of
 from analysis.sim_check.measure import (
     CONTROLLED,
     LOADS,
@@ -129,6 +129,19 @@ class Comparison:
         """With nothing of its own but the arrivals."""
         return self.simulated[OTHERS]
 
+    def by_chance(self, what: str) -> bool:
+        """Whether the measured figures that are beyond a limit lie among 95 % of single replays:
+        then a second run like this one might differ as much from the first."""
+        found, off = self.simulated[what], self.simulated[what].deviation
+        beyond = {
+            "mean_s": abs(off.mean) > MEAN_LIMIT,
+            "p95_s": abs(off.p95) > P95_LIMIT,
+            "degraded_share": abs(off.degraded) > DEGRADED_LIMIT,
+        }
+        return any(beyond.values()) and all(
+            getattr(self.measured, name) in found.bands[name] for name, far in beyond.items() if far
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -157,6 +170,7 @@ def check(folder: Path, tell: Callable[[str], None] = lambda what: None) -> Chec
     for name in runs:
         tell(f"finding the ways to the engine in {name}")
         conditions.find_lags_of(name)
+    conditions.complete_lags()
     replays: dict[str, dict[str, list[Replayed]]] = {}
     for name, one in runs.items():
         tell(f"replaying {name}")
@@ -249,6 +263,16 @@ class _Conditions:
         idle = Lags(self._idle_s, self._idle_s)
         self.lags[name] = find_lags(one.starts, simulated, idle)
 
+    def complete_lags(self) -> None:
+        """Where a run has too few starts of a kind to tell their lag, it is that of the others."""
+        others = {name: self._lags_of_others(name) for name in self._runs}
+        for name, theirs in others.items():
+            starts = self._runs[name].starts
+            if len(starts.arrivals) < STARTS_MIN:
+                self.lags[name] = replace(self.lags[name], arrival_s=theirs.arrival_s)
+            if len(starts.places) < STARTS_MIN:
+                self.lags[name] = replace(self.lags[name], place_s=theirs.place_s)
+
     def of(self, name: str) -> dict[str, Conditions]:
         """By what is told of them."""
         one = self._runs[name]
@@ -272,14 +296,22 @@ class _Conditions:
         }
 
     def _lags_of_others(self, name: str) -> Lags:
-        """Their means, each weighted by the starts of its kind that a run had."""
-        others = [(other, one.starts) for other, one in self._runs.items() if other != name]
-        arrivals = sum(len(starts.arrivals) * self.lags[o].arrival_s for o, starts in others)
-        places = sum(len(starts.places) * self.lags[o].place_s for o, starts in others)
+        """Their means, each weighted by the starts of its kind; an idle server's without any."""
+        others = [(one.starts, self.lags[o]) for o, one in self._runs.items() if o != name]
         return Lags(
-            arrivals / max(1, sum(len(starts.arrivals) for _, starts in others)),
-            places / max(1, sum(len(starts.places) for _, starts in others)),
+            _mean(
+                [(len(starts.arrivals), lags.arrival_s) for starts, lags in others], self._idle_s
+            ),
+            _mean([(len(starts.places), lags.place_s) for starts, lags in others], self._idle_s),
         )
+
+
+def _mean(found: Sequence[tuple[int, float]], otherwise: float) -> float:
+    """The mean of lags, weighted by the starts that they rest on; too few do not count."""
+    told = [(starts, lag_s) for starts, lag_s in found if starts >= STARTS_MIN]
+    if not told:
+        return otherwise
+    return sum(starts * lag_s for starts, lag_s in told) / sum(starts for starts, _ in told)
 
 
 def _compare(

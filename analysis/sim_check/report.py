@@ -19,7 +19,6 @@ from analysis.sim_check.check import (
     P95_LIMIT,
     Check,
     Comparison,
-    Simulated,
 )
 
 JUDGED = (OTHERS, OWN, OWN_PACE)
@@ -74,6 +73,7 @@ def _plain(one: Comparison) -> dict[str, Any]:
                 "bands_95": {name: asdict(found.bands[name]) for name in BANDED},
                 "deviation": asdict(found.deviation),
                 "within": found.deviation.within,
+                "by_chance": one.by_chance(what),
             }
             for what, found in one.simulated.items()
         },
@@ -129,7 +129,8 @@ def _how(check: Check) -> list[str]:
         " the time; hence the third replay, in which all costs follow the engines' speed as it was"
         " from second to second. Costs are drawn with the mean and the spread"
         " that was counted; figures are means over replays, and ± is half of the range of 95 % of"
-        " single replays: as much as one run differs from the next by chance.",
+        " single replays: as much as one run differs from the next by chance. Where a figure is off by"
+        " more than the limit but the measured one lies in that range, the last column says so.",
     ]
 
 
@@ -145,16 +146,18 @@ def _figures(rows: Sequence[Comparison], head: str) -> list[str]:
             f" {measured.p95_s:.3f} | {measured.degraded_share:.1%} | |"
         )
         for what in JUDGED:
-            lines.append(f"| | | {what} | {_cells(one.simulated[what], one)} |")
+            lines.append(f"| | | {what} | {_cells(one, what)} |")
     return lines
 
 
-def _cells(found: Simulated, one: Comparison) -> str:
-    deviation, bands, measured = found.deviation, found.bands, one.measured
+def _cells(one: Comparison, what: str) -> str:
+    found, measured = one.simulated[what], one.measured
+    deviation, bands = found.deviation, found.bands
+    word = "yes" if deviation.within else "by chance" if one.by_chance(what) else "no"
     mean = f"{deviation.mean:+.1%} ± {_half(bands['mean_s']) / measured.mean_s:.1%}"
     p95 = f"{deviation.p95:+.1%} ± {_half(bands['p95_s']) / measured.p95_s:.1%}"
     points = f"{100 * deviation.degraded:+.1f} ± {100 * _half(bands['degraded_share']):.1f} points"
-    return f"{mean} | {p95} | {points} | {'yes' if deviation.within else 'no'}"
+    return f"{mean} | {p95} | {points} | {word}"
 
 
 def _half(band: Band) -> float:

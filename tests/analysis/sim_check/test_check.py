@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.intervals import Band
 from analysis.prediction import Figures
 from analysis.server_process import DemoError
 from analysis.sim_check.check import (
@@ -22,6 +23,7 @@ from analysis.sim_check.check import (
     Check,
     Comparison,
     Deviation,
+    Simulated,
     check,
     deviation_of,
 )
@@ -103,6 +105,23 @@ def test_every_limit_counts(sign: int) -> None:
         values = {n: getattr(just, n) for n in ("mean", "p95", "degraded")}
         values[name] *= 1.01
         assert not Deviation(**values).within
+
+
+def compared(off: Deviation, far: bool) -> Comparison:
+    measured = figures(1.0, 2.0, 0.5)
+    reach = 0.001 if far else 0.5
+    bands = {
+        name: Band(getattr(measured, name) + 0.1 * far - reach, getattr(measured, name) + 0.5)
+        for name in ("mean_s", "p95_s", "degraded_share")
+    }
+    return Comparison("one", ("one",), measured, {OWN: Simulated(measured, bands, off)})
+
+
+def test_what_is_beyond_a_limit_may_be_chance_if_single_replays_reach_the_measurement() -> None:
+    beyond = Deviation(0.0, 2 * P95_LIMIT, 0.0)
+    assert compared(beyond, far=False).by_chance(OWN)
+    assert not compared(beyond, far=True).by_chance(OWN)
+    assert not compared(Deviation(0.0, 0.0, 0.0), far=False).by_chance(OWN)
 
 
 def test_the_prediction_takes_nothing_from_the_run_but_its_arrivals(checked: Check) -> None:
