@@ -32,7 +32,7 @@ class RejectJob:
     """Answer that the job is not accepted.
 
     `reason` is "queue_full" or "tenant_full" (then retry_after_s estimates when a place in the line
-    comes free), "no_rung" (no rung of the ladder can serve it, now or later) or "hopeless" (its
+    comes free), "no_rung" (no rung of the ladder can serve it, or no engine that is up within its budget) or "hopeless" (its
     deadline cannot be met even at its floor).
     """
 

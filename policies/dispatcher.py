@@ -68,7 +68,6 @@ class Dispatcher:
         if needed_by is not None and not costs:
             raise ValueError(f"{needed_by} decides by a cost table; give each pool of engines one")
         self.policy = policy
-        self._has_costs = bool(costs)
         controller = policy.controller
         self._split = controller if isinstance(controller, Split) else None
         self._cascade = controller if isinstance(controller, Cascade) else None
@@ -160,6 +159,7 @@ class Dispatcher:
         commands: list[Command] = []
         self._drop_due(commands)
         touched = self._apply(event, commands)
+        self._prospects.follow_fleet()
         self._drop_due(commands)
         self._control(commands)
         for start in self._matcher.starts(self._state.rung, self._now_s):
@@ -168,12 +168,7 @@ class Dispatcher:
         if self._by_deadline is not None and self.policy.announces:
             for engine in touched.values():
                 commands += lowerings(
-                    engine,
-                    self._fleet,
-                    self.policy,
-                    self._by_deadline,
-                    self._now_s,
-                    len(self._line),
+                    engine, self._fleet, self.policy, self._by_deadline, self._now_s
                 )
         return tuple(commands)
 
@@ -235,10 +230,12 @@ class Dispatcher:
         self, job: Job, seq: int, start_rung: int | None, again: bool
     ) -> RejectReason | None:
         admission, key = self.policy.admission, LaneKey.of(job, start_rung)
-        if not self._matcher.can_ever_start(key, job, self._state.rung):
+        if not self._matcher.can_ever_start(key, job):
             return "no_rung"
         if again:
             return None  # it was accepted once, and the bounds applied then
+        if self._matcher.is_too_dear(key, job):
+            return "no_rung"
         if len(self._line) >= admission.max_waiting:
             return "queue_full"
         held, most = self._ledger.of_tenant(job.tenant), admission.tenant_max
@@ -288,8 +285,13 @@ class Dispatcher:
             return False
         if job.fixed or job.variant is not None:
             return False  # its client chose
+        if running.start_rung is not None:
+            return False  # it has been done over, and got no better rung
         if not cascade.redoes(service.rung, event.confidence, self.load()):
             return False
+        drop_s, _ = self._prospects.leaves(LaneKey.of(job, cascade.second), job)
+        if drop_s is not None and drop_s <= self._now_s:
+            return False  # a doubtful picture is better than none
         self._ledger.redone += 1
         self._ledger.enters(job)
         self._stand(job, running.seq, cascade.second)
@@ -329,15 +331,21 @@ class Dispatcher:
 
     def _reported(self, job_id: str) -> Running:
         """A job that an engine runs and that is not known to run: it waits, or is known to nobody."""
-        job = self._line.remove(job_id).job if job_id in self._line else None
-        self._ledger.admitted += job is None
-        return Running(job_id, job, next(self._seq), None, 0, self._now_s)
+        if job_id not in self._line:
+            self._ledger.admitted += 1
+            return Running(job_id, None, next(self._seq), None, 0, self._now_s)
+        waiting = self._line.remove(job_id)
+        rung = waiting.lane.start_rung
+        return Running(job_id, waiting.job, waiting.seq, None, 0, self._now_s, start_rung=rung)
 
     def _adopt(self, running: Running, job: Job) -> None:
-        """A gateway asks again for a job that runs."""
-        if running.job is None:
+        """A gateway asks again for a job that runs.
+
+        One that this ladder could not serve runs on under its id alone: it could not wait here.
+        """
+        if running.job is None and self._matcher.can_ever_start(LaneKey.of(job, None), job):
             self._ledger.enters(job)
-        running.job = job
+            running.job = job
 
     def _engine_lost(self, engine_id: str) -> None:
         engine = self._fleet.engines.get(engine_id)
@@ -355,6 +363,7 @@ class Dispatcher:
             self._ledger.failed += 1
             return
         self._ledger.requeued += 1
+        self._line.refund(running.job.tenant, running.charged)  # no fault of its own
         self._stand(running.job, running.seq, running.start_rung)
 
     def _progressed(self, event: EngineProgressed) -> dict[str, Engine]:

@@ -87,32 +87,35 @@ class Engine:
 class Group:
     """Like engines, those with a free place by occupancy and in order of their last start."""
 
-    def __init__(self, key: GroupKey) -> None:
+    def __init__(self, key: GroupKey, number: int) -> None:
         self.key = key
+        self.number = number
+        """Rises from group to group in the order in which they came up."""
         self.engines: dict[str, Engine] = {}
         self.free_places = 0
         self.open: list[Engine] = []  # in no order, for drawing at random
         self._by_running: list[dict[str, Engine]] = [{} for _ in range(key.places)]
-        self._turns: dict[str, int] = {}  # the open ones, longest without a start first
+        self._turns: dict[str, int] = {}  # the open ones, the next first
 
     def emptiest(self) -> Engine:
         """The engine with fewest jobs, among equals the one that has had so many for longest."""
         return next(engine for level in self._by_running for engine in level.values())
 
     def next_turn(self) -> tuple[int, Engine]:
-        """The open engine that was given a job longest ago, with the number of that grant."""
+        """The open engine that has waited longest for a job, with the number of its turn."""
         engine_id, turn = next(iter(self._turns.items()))
         return turn, self.engines[engine_id]
 
     def candidates(self) -> Iterator[Engine]:
-        """The open engines that can be the best for a job: all, or of many the emptiest."""
-        if len(self.open) <= CLOSE_LOOK:
-            return iter(self.open)
+        """The open engines that can be the best for a job: all, or of many the emptiest.
+
+        The emptier first; of equals the one that has had so many jobs for longest.
+        """
         by_occupancy = (engine for level in self._by_running for engine in level.values())
         return islice(by_occupancy, CLOSE_LOOK)
 
     def enter(self, engine: Engine) -> None:
-        """Count an engine in, as it stands now; turn -1: no job was given to it here."""
+        """Count an engine in, as it stands now."""
         places, running = self.key.places, len(engine.running)
         if running >= places:
             return
@@ -140,7 +143,7 @@ class Group:
             self._turns[engine.engine_id] = number
 
     def reopened(self, engine: Engine, number: int) -> None:
-        """An engine may take its turn again; its place in the rotation is that of its opening."""
+        """An engine that was full may take its turn again, behind those that were open before."""
         if engine.open and engine.engine_id not in self._turns:
             self._turns[engine.engine_id] = number
 
@@ -159,10 +162,13 @@ class Fleet:
         self._groups: dict[GroupKey, Group] = {}
         self._hosting: dict[str, tuple[Group, ...]] = {}
         self._turn = count()
+        self._quickest_per_s: dict[int, float] = {}  # by deepest, for the engines that are up
         self._step_s: dict[tuple[str, str, int, int, float], float] = {}
         self.engines: dict[str, Engine] = {}
         self.engine_of: dict[str, Engine] = {}
         """Where each running job runs."""
+        self.regroupings = 0
+        """How often groups have come or gone: what was found out about them holds until then."""
         self.places = 0
         self.hosted: frozenset[str] = frozenset()
         self.capacity_per_s: tuple[float, ...] = ()
@@ -179,7 +185,8 @@ class Fleet:
             )
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = Group(key)
+            group = self._groups[key] = Group(key, self.regroupings)
+            self.regroupings += 1
         engine = Engine(engine_id, group)
         self.engines[engine_id] = group.engines[engine_id] = engine
         group.enter(engine)
@@ -195,6 +202,7 @@ class Fleet:
         del self.engines[engine.engine_id]
         if not group.engines:
             del self._groups[group.key]
+            self.regroupings += 1
         self._membership_changed(-group.key.places)
 
     def place(self, engine: Engine, running: Running) -> None:
@@ -226,6 +234,7 @@ class Fleet:
 
     def _membership_changed(self, places: int) -> None:
         self.places += places
+        self._quickest_per_s.clear()
         self.hosted = frozenset().union(*(key.variants for key in self._groups))
         self._hosting = {
             variant: tuple(g for g in self._groups.values() if variant in g.key.variants)
@@ -264,6 +273,28 @@ class Fleet:
             return 0.0
         rate_per_s = completion_rate_per_s(self._costs[key.pool], service, key.places)
         return key.price_per_s / rate_per_s
+
+    def quickest_per_s(self, deepest: int) -> float:
+        """What all engines finish with full batches, each at the quickest rung that it hosts.
+
+        Of the rungs down to `deepest`; an engine that hosts none of these counts at its quickest of
+        all, since that is where its jobs end up.
+        """
+        found = self._quickest_per_s.get(deepest)
+        if found is None:
+            rates_per_s = (
+                len(group.engines) * self._group_per_s(group, deepest)
+                for group in self._groups.values()
+            )
+            found = self._quickest_per_s[deepest] = sum(rates_per_s, 0.0)
+        return found
+
+    def _group_per_s(self, group: Group, deepest: int) -> float:
+        rungs, key = self._ladder.rungs, group.key
+        hosted = [rung for rung in rungs[: deepest + 1] if rung.variant in key.variants]
+        hosted = hosted or [rung for rung in rungs if rung.variant in key.variants]
+        costs = self._costs[key.pool]
+        return max((completion_rate_per_s(costs, r, key.places) for r in hosted), default=0.0)
 
     def run_s(self, group: Group, service: Service) -> float:
         """A whole run there in a full batch, as jobs come and go: a cautious estimate."""

@@ -29,9 +29,7 @@ def lowerings(
         job = running.job
         if job is None or job.fixed or running.service is None:
             continue
-        due_s = controller.due_s(
-            job, now_s, waiting=0
-        )  # the line is the concern of those who start
+        due_s = controller.due_s(job, now_s, waiting=0)  # those who start mind the line
         if ends_s[running.job_id] <= due_s:
             continue
         exits = _exits(engine, fleet, policy, running, job, now_s)

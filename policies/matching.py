@@ -8,12 +8,16 @@ from random import Random
 from typing import NamedTuple
 
 from policies.controllers import DeadlineAware
-from policies.fleet import Engine, Fleet
-from policies.line import LaneKey, WaitingLine
+from policies.fleet import Engine, Fleet, Group
+from policies.line import Bundle, LaneKey, Reach, WaitingLine
 from policies.nouns import Job, Service
 from policies.policy import Policy
 from policies.routing import OBJECTIVES, Offer, Routing, WithinBudget, offer
 from policies.service import service_for
+
+OPTIONS_MAX = 50_000
+"""Lanes times rungs that are remembered before all are worked out anew: clients may wish for any
+number of steps."""
 
 
 class Start(NamedTuple):
@@ -22,6 +26,13 @@ class Start(NamedTuple):
     job: Job
     engine: Engine
     service: Service
+
+
+class Options(NamedTuple):
+    """What the jobs of a lane may get, best first, and where they can get any of it."""
+
+    services: tuple[Service, ...]
+    reach: Reach
 
 
 class Matcher:
@@ -35,8 +46,9 @@ class Matcher:
         self._by_deadline = (
             policy.controller if isinstance(policy.controller, DeadlineAware) else None
         )
-        self._services: dict[tuple[LaneKey, int], tuple[Service, ...]] = {}
-        self._hosted = fleet.hosted
+        self._options: dict[tuple[LaneKey, int], Options] = {}
+        self._regroupings = fleet.regroupings
+        self._bundled: tuple[int, int] | None = None
 
     def routing_of(self, objective: str | None) -> Routing:
         """The routing that a job asked for, else the usual one."""
@@ -48,12 +60,16 @@ class Matcher:
         One service, unless rungs are weighed job by job: then all from there down to the floor.
         ValueError if the ladder has none.
         """
-        if self._hosted is not self._fleet.hosted:
-            self._services.clear()
-            self._hosted = self._fleet.hosted
-        found = self._services.get((key, rung))
+        return self._options_of(key, job, rung).services
+
+    def _options_of(self, key: LaneKey, job: Job, rung: int) -> Options:
+        if self._regroupings != self._fleet.regroupings or len(self._options) >= OPTIONS_MAX:
+            self._options.clear()
+            self._regroupings = self._fleet.regroupings
+        found = self._options.get((key, rung))
         if found is None:
-            found = self._services[key, rung] = self._listed(key, job, rung)
+            services = self._listed(key, job, rung)
+            found = self._options[key, rung] = Options(services, self._reach(key, services))
         return found
 
     def _listed(self, key: LaneKey, job: Job, rung: int) -> tuple[Service, ...]:
@@ -67,73 +83,87 @@ class Matcher:
         steps_down = (service_for(job, ladder, r, hosted) for r in range(first, last + 1))
         return tuple(dict.fromkeys(steps_down))
 
-    def can_ever_start(self, key: LaneKey, job: Job, rung: int) -> bool:
-        """Whether the ladder has a rung for such a job, and its budget an engine."""
+    def _reach(self, key: LaneKey, services: tuple[Service, ...]) -> Reach:
+        routing = self.routing_of(key.objective)
+        budget = routing if isinstance(routing, WithinBudget) else None
+        groups = (
+            group
+            for service in services
+            for group in self._fleet.hosting(service.variant)
+            if budget is None or budget.affords(group, service, self._fleet)
+        )
+        return tuple(dict.fromkeys(groups))
+
+    def can_ever_start(self, key: LaneKey, job: Job) -> bool:
+        """Whether the ladder has a rung for such a job."""
         try:
-            services = self.services(key, job, rung)
+            self.services(key, job, 0)
         except ValueError:
             return False
-        routing = self.routing_of(key.objective)
-        if isinstance(routing, WithinBudget) and self._fleet.engines:
-            return routing.affords(services, self._fleet)
         return True
+
+    def is_too_dear(self, key: LaneKey, job: Job) -> bool:
+        """Whether engines that are up host something for the job, but nothing within its budget.
+
+        The ladder must have a rung for it.
+        """
+        found = self._options_of(key, job, 0)
+        return not found.reach and any(self._fleet.hosting(s.variant) for s in found.services)
+
+    def _bundle(self, rung: int) -> None:
+        """Have the line bundled by where its jobs can go at this rung."""
+        wanted = (rung, self._fleet.regroupings)
+        if self._bundled != wanted:
+            self._bundled = wanted
+            self._line.bundle(lambda key, job: self._options_of(key, job, rung).reach)
 
     def placeable(self, rung: int) -> int:
         """How many waiting jobs would start now at this rung.
 
-        Exact where every group of engines hosts the same variants; else a lane takes the places of
-        the first group that can serve it, which after a single event (one job or one place more)
-        is exact as well.
+        Exact after an event that frees one place or brings one job, and where every group of
+        engines hosts the same variants. Else an estimate that is seldom wrong: those who can go to
+        fewest groups take places first, each in the first of its groups that has one.
         """
         if not self._line or not self._fleet.has_free_place:
             return 0
-        taken: dict[int, int] = {}
+        self._bundle(rung)
+        free: dict[Group, int] = {}
         starts = 0
-        for key, lane in self._line.lanes:
-            left = len(lane)
-            for service in self.services(key, lane.job, rung):
-                for group in self._fleet.open_groups(service.variant):
-                    free = group.free_places - taken.get(id(group), 0)
-                    placed = min(left, free)
-                    taken[id(group)] = taken.get(id(group), 0) + placed
-                    left -= placed
-            starts += len(lane) - left
+        for bundle in sorted(self._line.bundles, key=_few_and_old_groups):
+            left = bundle.jobs
+            for group in bundle.reach:
+                has = free.get(group, group.free_places)
+                placed = min(left, has)
+                free[group] = has - placed
+                left -= placed
+            starts += bundle.jobs - left
         return starts
 
     def starts(self, rung: int, now_s: float) -> Iterator[Start]:
         """The next start, again and again, until nobody can; each must be carried out at once."""
-        blocked: set[LaneKey] = set()
         while self._line and self._fleet.has_free_place:
-            movable = {
-                key
-                for key, lane in self._line.lanes
-                if key not in blocked and self._can_move(key, lane.job, rung)
-            }
-            job = self._line.first(movable)
+            self._bundle(rung)
+            job = self._line.first(bundle for bundle in self._line.bundles if _can_move(bundle))
             if job is None:
                 return
             key = self._line.lane_of(job.job_id)
-            chosen = self._choose(job, self.services(key, job, rung), now_s)
-            if chosen is None:
-                blocked.add(key)  # whatever is open now, it had better wait for something else
-            else:
-                yield Start(job, *chosen)
-
-    def _can_move(self, key: LaneKey, job: Job, rung: int) -> bool:
-        return any(
-            self._fleet.open_groups(service.variant) for service in self.services(key, job, rung)
-        )
+            yield Start(job, *self._choose(job, self.services(key, job, rung), now_s))
 
     def _choose(
         self, job: Job, services: tuple[Service, ...], now_s: float
-    ) -> tuple[Engine, Service] | None:
+    ) -> tuple[Engine, Service]:
         routing = self.routing_of(job.objective)
         due_s = math.inf if job.deadline_s is None else job.deadline_s
+        chosen: tuple[Engine, Service] | None
         if self._by_deadline is None or routing.weighs_rungs:
-            return routing.choose(services, self._fleet, now_s, due_s, self._draws)
-        due_s = self._by_deadline.due_s(job, now_s, len(self._line) - 1)
-        best = self._by_deadline.choose(self._offers(routing, services, now_s, due_s), due_s)
-        return None if best is None else (self._fleet.engines[best.engine_id], best.service)
+            chosen = routing.choose(services, self._fleet, now_s, due_s, self._draws)
+        else:
+            due_s = self._by_deadline.due_s(job, now_s, len(self._line) - 1)
+            best = self._by_deadline.choose(self._offers(routing, services, now_s, due_s), due_s)
+            chosen = None if best is None else (self._fleet.engines[best.engine_id], best.service)
+        if chosen is None:
+            raise AssertionError("a job is placed only while something in its reach is free")
+        return chosen
 
     def _offers(
         self, routing: Routing, services: tuple[Service, ...], now_s: float, due_s: float
@@ -142,3 +172,11 @@ class Matcher:
             chosen = routing.choose((service,), self._fleet, now_s, due_s, self._draws)
             if chosen is not None:
                 yield offer(*chosen, self._fleet, now_s)
+
+
+def _can_move(bundle: Bundle) -> bool:
+    return any(group.free_places for group in bundle.reach)
+
+
+def _few_and_old_groups(bundle: Bundle) -> tuple[int, list[int]]:
+    return len(bundle.reach), [group.number for group in bundle.reach]

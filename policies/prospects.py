@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from policies.commands import DropReason
 from policies.fleet import Fleet
 from policies.line import LaneKey, Place, WaitingLine
@@ -20,37 +18,46 @@ class Prospects:
         self._fleet = fleet
         self._line = line
         self._matcher = matcher
+        self._regroupings = fleet.regroupings
+
+    def follow_fleet(self) -> None:
+        """Date anew when waiting jobs become hopeless, if there are other kinds of engines now."""
+        if self._policy.admission.refuse_hopeless and self._regroupings != self._fleet.regroupings:
+            self._regroupings = self._fleet.regroupings
+            self._line.date_drops(self.leaves)
 
     def is_hopeless(self, key: LaneKey, job: Job, place: Place, now_s: float) -> bool:
         """Whether the job would be late even at the lowest rung that it may get.
 
         Those before it in the line are taken to leave as quickly as the controller can make them.
-        With no engine up nothing is known, and so nothing hopeless.
+        While no engine that is up hosts anything for it nothing is known, and so nothing hopeless.
         """
-        if job.deadline_s is None or not self._fleet.engines:
+        run_s = self._quickest_s(key, job)
+        if job.deadline_s is None or run_s is None:
             return False
-        return now_s + self._wait_s(key, job, place) + self._quickest_s(key, job) > job.deadline_s
+        return now_s + self._wait_s(key, job, place) + run_s > job.deadline_s
 
     def leaves(self, key: LaneKey, job: Job) -> tuple[float | None, DropReason]:
-        """When the job must leave the line unserved, and why; None if never."""
+        """When the job must leave the line unserved, and why; None if never.
+
+        It goes by the engines that are up now: see `follow_fleet`.
+        """
         if job.deadline_s is None:
             return None, "expired"
-        if self._policy.admission.refuse_hopeless and self._fleet.engines:
-            return job.deadline_s - self._quickest_s(key, job), "hopeless"
-        return job.deadline_s, "expired"
+        run_s = self._quickest_s(key, job) if self._policy.admission.refuse_hopeless else None
+        if run_s is None:
+            return job.deadline_s, "expired"
+        return job.deadline_s - run_s, "hopeless"
 
     def _wait_s(self, key: LaneKey, job: Job, place: Place) -> float:
         deepest = self._policy.controller.deepest
         services = self._matcher.services(key, job, deepest)
         if any(self._fleet.open_groups(service.variant) for service in services):
             return 0.0
-        quickest_per_s = max(self._fleet.capacity_per_s[: deepest + 1])
-        if quickest_per_s <= 0.0:
-            return math.inf
-        return (self._line.before(place) + 1) / quickest_per_s
+        return (self._line.before(place) + 1) / self._fleet.quickest_per_s(deepest)
 
-    def _quickest_s(self, key: LaneKey, job: Job) -> float:
-        """The shortest run in a full batch that it may get, infinite if nobody hosts it."""
+    def _quickest_s(self, key: LaneKey, job: Job) -> float | None:
+        """The shortest run in a full batch that it may get; None if nobody hosts any."""
         services = self._matcher.services(key, job, self._policy.controller.deepest)
         return min(
             (
@@ -58,5 +65,5 @@ class Prospects:
                 for service in services
                 for group in self._fleet.hosting(service.variant)
             ),
-            default=math.inf,
+            default=None,
         )

@@ -45,7 +45,7 @@ class Routing(Protocol):
         due_s: float,
         draws: Generator,
     ) -> tuple[Engine, Service] | None:
-        """An open engine and one of the services that it hosts; None if the job had better wait.
+        """An open engine and one of the services that it hosts; None if no open engine will do.
 
         due_s is the job's deadline, infinite if it has none.
         """
@@ -81,7 +81,11 @@ class Uniform:
 
 @dataclass(frozen=True, slots=True)
 class RoundRobin:
-    """In turn: the open engine that was given a job longest ago."""
+    """In turn: the open engine whose turn came up longest ago.
+
+    A job puts an engine behind all others. One that is full has no turn; it gets one, behind all
+    others, when a place comes free.
+    """
 
     weighs_rungs: bool = field(default=False, init=False)
     needs_costs: bool = field(default=False, init=False)
@@ -249,13 +253,9 @@ class WithinBudget:
         if not 0.0 < self.price_max < math.inf:
             raise ValueError(f"price_max {self.price_max} must be a price above 0")
 
-    def affords(self, services: Iterable[Service], fleet: Fleet) -> bool:
-        """Whether any engine that is up makes one of these within the budget."""
-        return any(
-            fleet.price(group, service) <= self.price_max
-            for service in services
-            for group in fleet.hosting(service.variant)
-        )
+    def affords(self, group: Group, service: Service, fleet: Fleet) -> bool:
+        """Whether these engines make it within the budget."""
+        return fleet.price(group, service) <= self.price_max
 
     def choose(
         self,
@@ -268,7 +268,7 @@ class WithinBudget:
         """See `Routing`."""
         del due_s, draws
         for service, groups in _open(services, fleet):
-            within = [g for g in groups if fleet.price(g, service) <= self.price_max]
+            within = [group for group in groups if self.affords(group, service, fleet)]
             if within:
                 return _first_done(within, service, fleet, now_s)[0], service
         return None

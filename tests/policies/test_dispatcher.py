@@ -315,6 +315,15 @@ def test_an_engine_that_names_a_job_granted_elsewhere_does_not_get_it_back() -> 
     assert {e.engine_id: e.running for e in dispatcher.engines()} == {"e1": ("a",), "e2": ()}
 
 
+def test_a_job_that_the_ladder_cannot_serve_runs_on_under_its_id_alone() -> None:
+    dispatcher = make(0)
+    dispatcher.handle(EngineUp(0.0, "e1", 1, ALL, ("a",)))
+    stray = Job("a", 0.0, 0, variant="turbo")  # the ladder has changed since it was accepted
+    assert dispatcher.handle(JobArrived(1.0, stray, again=True)) == ()
+    assert dispatcher.handle(EngineDown(2.0, "e1")) == ()
+    assert dispatcher.counts().failed == 1
+
+
 def test_a_finish_that_arrives_after_its_engine_died_is_not_run_again() -> None:
     dispatcher = make(places=1)
     arrive(dispatcher, "a")

@@ -64,6 +64,14 @@ def test_a_job_is_told_of_a_rung_once() -> None:
     assert lowered(arrive(dispatcher, "c", deadline_s=1000.0)) == []
 
 
+def test_who_is_in_time_after_another_was_lowered_stays_as_it_is() -> None:
+    """The third makes both late, to 82 s and 84 s; lowering one brings the other back to 74 s."""
+    dispatcher = make()
+    arrive(dispatcher, "a", deadline_s=70.0)
+    arrive(dispatcher, "b", deadline_s=83.0)
+    assert lowered(arrive(dispatcher, "c", deadline_s=1000.0)) == [LowerJob("a", "e1", 1)]
+
+
 def test_progress_that_is_behind_has_a_job_lowered() -> None:
     dispatcher = make()
     arrive(dispatcher, "a", deadline_s=ALONE_S + 1)

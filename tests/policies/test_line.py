@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import EarliestDeadline, FairShare, Fifo, Job, Order, ShortestWork, Tiers
-from policies.line import LaneKey, WaitingLine
+from policies.fleet import Group, GroupKey
+from policies.line import SPARE_ENTRIES, Reach, WaitingLine
 
 STEPS = 25
 
@@ -19,14 +20,10 @@ def line_of(*jobs: Job, order: Order | None = None) -> WaitingLine:
     return line
 
 
-def every_lane(line: WaitingLine) -> set[LaneKey]:
-    return {key for key, _ in line.lanes}
-
-
 def drained(line: WaitingLine) -> list[str]:
     """The jobs as they would start, one by one, each charged with its steps."""
     names = []
-    while (job := line.first(every_lane(line))) is not None:
+    while (job := line.first(line.bundles)) is not None:
         line.serve(job, job.steps or STEPS)
         names.append(job.job_id)
     return names
@@ -56,13 +53,66 @@ def test_jobs_that_can_only_get_the_same_share_a_lane() -> None:
     assert sorted(len(lane) for _, lane in line.lanes) == [1, 2]
 
 
-def test_only_the_lanes_that_can_move_are_looked_at() -> None:
-    line = line_of(Job("a", 1.0, 0), Job("b", 2.0, 2))
-    movable = {line.lane_of("b")}
-    first = line.first(movable)
+def groups(*pools: str) -> Reach:
+    keys = (GroupKey(pool, frozenset({"full"}), 1, 0.0) for pool in pools)
+    return tuple(Group(key, number) for number, key in enumerate(keys))
+
+
+def test_only_the_bundles_that_can_move_are_looked_at() -> None:
+    line = line_of(Job("a", 1.0, 0), Job("b", 2.0, 2), Job("c", 3.0, 1))
+    here, there = groups("here"), groups("there")
+    line.bundle(lambda key, job: here if key.floor == 0 else there)
+    assert {bundle.reach: bundle.jobs for bundle in line.bundles} == {here: 1, there: 2}
+    first = line.first(bundle for bundle in line.bundles if bundle.reach == there)
     assert first is not None
     assert first.job_id == "b"
-    assert line.first(set()) is None
+    assert line.first(()) is None
+
+
+def test_lanes_to_come_are_bundled_like_those_that_are_there() -> None:
+    line = line_of(Job("a", 1.0, 0))
+    here = groups("here")
+    line.bundle(lambda key, job: here)
+    line.add(Job("b", 0.5, 2), 1, STEPS)
+    assert [(bundle.reach, bundle.jobs) for bundle in line.bundles] == [(here, 2)]
+    assert drained(line) == ["b", "a"]
+    assert not list(line.bundles)
+
+
+def test_one_job_in_two_lanes_after_one_another_is_found_in_the_second() -> None:
+    line = WaitingLine(Fifo())
+    line.add(Job("a", 1.0, 0), 0, STEPS)
+    line.remove("a")
+    line.add(Job("b", 1.0, 2), 1, STEPS)
+    line.add(Job("a", 1.0, 0), 0, STEPS, start_rung=0)
+    assert drained(line) == ["a", "b"]
+
+
+def test_jobs_that_come_and_go_leave_nothing_behind() -> None:
+    line = WaitingLine(FairShare())
+    line.add(Job("stays", 0.0, 0, tenant="x"), 0, STEPS, drop_s=1.0)
+    for number in range(1, 1000):
+        name = f"job{number}"
+        line.add(Job(name, -float(number), 0, tenant="x"), number, STEPS, drop_s=2.0 + number)
+        line.refund("x", 1)
+        line.remove(name)
+    (lane,) = (lane for _, lane in line.lanes)
+    (bundle,) = line.bundles
+    spare = 2 + SPARE_ENTRIES
+    assert len(line._drops) <= spare
+    assert len(lane._turns) <= spare
+    assert len(bundle._heads) <= spare
+    assert drained(line) == ["stays"]
+
+
+def test_the_times_to_leave_can_be_set_anew() -> None:
+    line = WaitingLine(Fifo())
+    line.add(Job("a", 1.0, 0, deadline_s=9.0), 0, STEPS, drop_s=3.0, drop_reason="hopeless")
+    line.add(Job("b", 1.0, 0, deadline_s=8.0), 1, STEPS, drop_s=4.0, drop_reason="hopeless")
+    line.date_drops(lambda key, job: (job.deadline_s, "expired"))
+    assert line.take_due(7.0) == []
+    assert [(w.job.job_id, w.drop_reason) for w in line.take_due(8.5)] == [("b", "expired")]
+    assert line.next_drop_s() == 9.0
 
 
 def test_a_place_knows_how_many_stand_before_it() -> None:
@@ -159,7 +209,7 @@ def test_no_backlogged_tenant_falls_behind_by_more_than_one_run(
         line.add(Job(f"{tenant}-{number}", 0.0, 0, steps=steps, tenant=tenant), 100 + number, STEPS)
         if leaves:
             line.remove(f"{tenant}-{number}")
-        job = line.first(every_lane(line))
+        job = line.first(line.bundles)
         assert job is not None
         line.serve(job, job.steps or STEPS)
         if job.tenant in given_steps:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 
 from policies import (
+    AdmitJob,
     Cascade,
     CascadeBand,
     Command,
     Dispatcher,
+    EngineDown,
     EngineUp,
     FairShare,
+    Hysteresis,
     Job,
     JobArrived,
     JobFinished,
@@ -82,6 +85,26 @@ def test_a_tenant_is_given_back_the_steps_that_an_early_exit_saved() -> None:
     assert starts(charged.handle(JobFinished(1.0, "x1", steps_run=20)))[0][0] == "y1"
 
 
+def test_a_tenant_does_not_pay_for_a_run_that_was_lost() -> None:
+    dispatcher = make("slow", order=FairShare())
+    arrive(dispatcher, "x1", tenant="x")
+    arrive(dispatcher, "y1", tenant="y")
+    arrive(dispatcher, "y2", tenant="y")
+    dispatcher.handle(EngineDown(1.0, "slow"))
+    up = EngineUp(2.0, "slow", 1, BOTH, pool="slow", price_per_s=1.0)
+    assert starts(dispatcher.handle(up))[0][0] == "x1"
+
+
+def test_a_job_that_its_engine_reports_keeps_the_rung_that_was_drawn_for_it() -> None:
+    split = Split((SplitBand(math.inf, (0.0, 0.0, 1.0)),))
+    dispatcher = make(controller=split)
+    arrive(dispatcher, "a")
+    dispatcher.handle(EngineUp(1.0, "slow", 1, BOTH, ("a",), pool="slow"))
+    assert starts(dispatcher.handle(EngineUp(2.0, "slow", 1, BOTH, pool="slow"))) == [
+        ("a", "slow", TURBO)
+    ]
+
+
 def test_a_request_is_routed_by_the_objective_that_it_names() -> None:
     for objective, engine, service in (
         (None, "slow", FULL),
@@ -115,6 +138,33 @@ def test_a_budget_that_nobody_can_meet_is_told_at_once() -> None:
     assert arrive(dispatcher, "a") == (RejectJob("a", "no_rung", None),)
 
 
+def test_a_budget_is_not_judged_by_a_rung_that_may_pass() -> None:
+    """At the controller's rung only the dear engine has anything; at a better one the cheap has."""
+    dispatcher = Dispatcher(Policy(LADDER, Static(2), routing=WithinBudget(100.0)), costs=COSTS)
+    dispatcher.handle(EngineUp(0.0, "cheap", 1, frozenset({"full"}), pool="slow", price_per_s=1.0))
+    dispatcher.handle(EngineUp(0.0, "dear", 1, frozenset({"turbo"}), pool="slow", price_per_s=1e3))
+    assert arrive(dispatcher, "a") == (AdmitJob("a"),)
+
+
+def test_while_nobody_hosts_anything_for_a_job_its_budget_is_not_judged() -> None:
+    dispatcher = Dispatcher(Policy(LADDER, routing=WithinBudget(1e-9)), costs=COSTS)
+    dispatcher.handle(EngineUp(0.0, "e", 1, frozenset({"turbo"}), pool="slow", price_per_s=1.0))
+    assert arrive(dispatcher, "a", variant="full") == (AdmitJob("a"),)
+    assert arrive(dispatcher, "b", variant="turbo") == (RejectJob("b", "no_rung", None),)
+
+
+def test_places_beyond_the_budget_do_not_hide_the_depth() -> None:
+    probe = make("slow", "fast", routing=WithinBudget(1e9))
+    budget = probe._fleet.price(probe._fleet.hosting("full")[0], FULL)
+    dispatcher = make(
+        "slow", "fast", routing=WithinBudget(budget), controller=Hysteresis.threshold((1,))
+    )
+    arrive(dispatcher, "a", floor=0)
+    assert dispatcher.rung == 0
+    arrive(dispatcher, "poor", floor=0)  # it waits, though the fast engine is free
+    assert dispatcher.rung == 1
+
+
 def test_a_split_draws_a_rung_for_each_job_that_arrives() -> None:
     split = Split((SplitBand(math.inf, (0.0, 0.0, 1.0)),))
     dispatcher = make("slow", controller=split)
@@ -145,6 +195,25 @@ def test_a_cascade_does_over_what_its_discriminator_doubts() -> None:
     sure = dispatcher.handle(JobFinished(4.0, "b", confidence=0.6))
     assert RedoJob("b") not in sure
     assert dispatcher.counts().finished == 2
+
+
+def test_a_cascade_does_nothing_over_twice() -> None:
+    """The second run counts as a lower rung than the cascade's second: its client wished for it."""
+    cascade = Cascade(first=2, second=0, bands=(CascadeBand(math.inf, 0.5),))
+    dispatcher = make("slow", controller=cascade)
+    arrive(dispatcher, "a", steps=10)
+    again = starts(dispatcher.handle(JobFinished(1.0, "a", confidence=0.4)))
+    assert again == [("a", "slow", HALF)]
+    assert dispatcher.handle(JobFinished(2.0, "a", confidence=0.4)) == ()
+    assert dispatcher.counts().finished == 1
+
+
+def test_a_cascade_keeps_a_doubtful_picture_if_the_time_is_up() -> None:
+    cascade = Cascade(first=2, second=0, bands=(CascadeBand(math.inf, 0.5),))
+    dispatcher = make("slow", controller=cascade)
+    arrive(dispatcher, "a", deadline_s=5.0)
+    assert dispatcher.handle(JobFinished(5.0, "a", confidence=0.4)) == ()
+    assert dispatcher.counts().finished == 1
 
 
 def test_a_cascade_leaves_a_client_the_variant_that_it_named() -> None:

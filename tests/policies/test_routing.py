@@ -152,8 +152,9 @@ def test_what_nobody_sells_within_the_budget_waits() -> None:
     fleet = fleet_of_two_prices()
     poor = WithinBudget(1e-6)
     assert chosen(poor, fleet, *ALL_RUNGS) is None
-    assert not poor.affords(ALL_RUNGS, fleet)
-    assert WithinBudget(1e6).affords(ALL_RUNGS, fleet)
+    (group, *_) = fleet.hosting(FULL.variant)
+    assert not poor.affords(group, FULL, fleet)
+    assert WithinBudget(1e6).affords(group, FULL, fleet)
     with pytest.raises(ValueError, match="price_max"):
         WithinBudget(0.0)
 
