@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         folder = options.again or _measure(options, began, steps)
         found = check(folder, steps.begin)
         steps.finish()
-    header = made_by(_command(options), began, seed=options.seed, packages=("torch", "ray"))
+    header = made_by(_command(options), began)
     paths = write(found, header, options.out)
     for sentence in summary(found):
         print(sentence)
@@ -75,15 +75,16 @@ def _measure(options: argparse.Namespace, began: datetime, steps: Steps) -> Path
         seed=options.seed,
         port=options.port,
         prompts=options.prompts,
+        command=_command(options),
     )
     return measure(plan, steps.begin)
 
 
 def _command(options: argparse.Namespace) -> str:
-    words = ["python", "-m", "analysis", "sim-check", "--seconds", f"{options.seconds:g}"]
-    words += ["--seed", str(options.seed)]
+    words = ["python", "-m", "analysis", "sim-check"]
+    if options.again:
+        return shlex.join([*words, "--again", portable(options.again)])
+    words += ["--seconds", f"{options.seconds:g}", "--seed", str(options.seed)]
     if options.config != DEFAULT_CONFIG:
         words += ["--config", portable(options.config)]
-    if options.again:
-        words += ["--again", options.again.name]
     return shlex.join(words)

@@ -8,9 +8,9 @@ of the engines' work as they stood before it, about once a second during it, and
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.demo import PROMPTS, read_prompts
+from analysis.provenance import made_by
 from analysis.runs import read_requests, read_run
 from analysis.server_config import (
     DEFAULT_CONFIG,
@@ -84,7 +85,7 @@ def sessions() -> tuple[tuple[str, tuple[Turn, ...]], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure; `out` is the folder of the raw data."""
+    """What to measure; `out` is the folder of the raw data, `command` what the results will tell."""
 
     out: Path
     config: Path = DEFAULT_CONFIG
@@ -92,6 +93,7 @@ class Plan:
     seed: int = 1
     port: int | None = None
     prompts: Path = PROMPTS
+    command: str = ""
 
     def __post_init__(self) -> None:
         if self.seconds < SECONDS_MIN:
@@ -146,7 +148,7 @@ def measure(plan: Plan, tell: Callable[[str], None] = lambda what: None) -> Path
     tell("reading the configuration")
     configs = dict(zip((STATIC, CONTROLLED), write_variants(plan.config, folder), strict=True))
     session = _Session(plan, folder, tell)
-    began_unix_s = time.time()
+    began, load_average = datetime.now(UTC), round(os.getloadavg()[0], 2)
     port = plan.port or _free_port()
     for number, (controller, turns) in enumerate(sessions()):
         tell(f"starting the {controller} server")
@@ -159,8 +161,8 @@ def measure(plan: Plan, tell: Callable[[str], None] = lambda what: None) -> Path
                 rate = turn.load * session.capacity
                 _drive(session, url, turn.name, rate, plan.seconds, plan.seed_of(turn))
     meta = {
-        "began": datetime.fromtimestamp(began_unix_s, UTC).isoformat(timespec="seconds"),
-        "took_s": round(time.time() - began_unix_s, 1),
+        "made_by": made_by(plan.command, began, seed=plan.seed, packages=("torch", "ray")),
+        "load_average_before": load_average,
         "config": portable(plan.config),
         "seconds": plan.seconds,
         "capacity_per_s": session.capacity,

@@ -97,13 +97,14 @@ def summary(check: Check) -> list[str]:
 
 def as_page(check: Check, made_by: Mapping[str, Any]) -> str:
     """The page."""
-    lines = ["# Simulated equals measured", "", told(dict(made_by)), "", *_how(check)]
+    lines = ["# Simulated equals measured", "", *_how(check)]
     lines += ["", "## Verdict", ""]
     lines += [f"- {sentence[0].upper()}{sentence[1:]}." for sentence in summary(check)]
     lines += ["", *_figures(check.loads, "load (both rounds)")]
     lines += ["", "## Run by run", "", *_figures(check.runs, "run")]
     lines += ["", "## What each input changes", "", *_swaps(check.loads)]
     lines += ["", "## The time outside the engines", "", *_outside(check)]
+    lines += ["", f"Computed by {told(dict(made_by))}"]
     if check.notes:
         lines += ["", "## Notes of the load generator", ""]
         lines += [f"- {note}" for note in check.notes]
@@ -113,8 +114,10 @@ def as_page(check: Check, made_by: Mapping[str, Any]) -> str:
 def _how(check: Check) -> list[str]:
     meta = check.meta
     return [
-        f"Measured {meta['began']}, {meta['took_s']:g} s in all: {meta['seconds']:g} s of Poisson"
-        f" arrivals a run, as shares of the full-step capacity of {meta['capacity_per_s']:.2f}"
+        f"Measured by {told(meta['made_by'])} The load average was"
+        f" {meta['load_average_before']:g} before.",
+        "",
+        f"{meta['seconds']:g} s of Poisson arrivals a run, as shares of the full-step capacity of {meta['capacity_per_s']:.2f}"
         f" pictures a second; seeds {', '.join(str(seed) for seed in meta['seeds'].values())};"
         f" configuration `{meta['config']}`, and the same with a static controller.",
         "",

@@ -25,7 +25,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fakes.slowness[SLOW_RUN] = SLOWNESS
     prompts = place / "prompts.txt"
     prompts.write_text("a red circle\na blue square\n")
-    plan = Plan(place / "runs", write_config(place), SECONDS, port=8123, prompts=prompts)
+    plan = Plan(
+        place / "runs",
+        write_config(place),
+        SECONDS,
+        port=8123,
+        prompts=prompts,
+        command=f"python -m analysis sim-check --seconds {SECONDS:g}",
+    )
     with pytest.MonkeyPatch.context() as monkeypatch:
         fakes.take_the_place_of_real_ones(monkeypatch)
         return measure(plan)

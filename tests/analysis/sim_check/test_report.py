@@ -42,7 +42,8 @@ def test_the_verdict_names_the_loads_that_are_off(checked: Check) -> None:
 
 def test_the_page_says_how_it_came_about_and_what_came_out(checked: Check) -> None:
     page = as_page(checked, MADE_BY)
-    assert "`python -m analysis sim-check` at commit abc1234" in page
+    assert "Computed by `python -m analysis sim-check` at commit abc1234" in page
+    assert "Measured by `python -m analysis sim-check --seconds 12` at commit" in page
     assert "12 s of Poisson arrivals a run" in page
     assert page.count("| measured |") == 12
     assert "| controlled-1.6-2 |" in page
