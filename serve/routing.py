@@ -19,6 +19,9 @@ class GrantRouter(RequestRouter):
         pending_request: PendingRequest | None = None,
     ) -> list[list[RunningReplica]]:
         """One rank with one replica, or with all if the granted one is gone."""
+        if pending_request is not None:
+            # Else Ray asks again without a pause, and its loop never hears of the new replica.
+            pending_request.routing_context.should_backoff = True
         seen: set[str] = self.__dict__.setdefault("_seen_ids", set())
         by_id = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
         seen.update(by_id)
