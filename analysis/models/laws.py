@@ -44,7 +44,7 @@ class FormulaLaw:
 
     def percentile(self, share: float) -> float:
         """Root of the formula, to 1e-12 relative."""
-        _require_share(share)
+        require_share(share)
         high = self.scale_s
         while self.formula(high) < share:
             high *= 2
@@ -68,7 +68,7 @@ class LatticeLaw:
 
     def percentile(self, share: float) -> float:
         """Inverse of `cdf`."""
-        _require_share(share)
+        require_share(share)
         return float(np.interp(share, np.cumsum(self.mass), self._midpoints()))
 
     def _midpoints(self) -> Array:
@@ -127,6 +127,7 @@ def on_long_enough_lattice(build: Callable[[int, float], Array], scale_s: float)
     raise ValueError("the service times have too heavy a tail; check the sample for outliers")
 
 
-def _require_share(share: float) -> None:
+def require_share(share: float) -> None:
+    """ValueError unless `share` lies between 0 and 1."""
     if not 0 < share < 1:
         raise ValueError(f"a percentile's share must lie between 0 and 1, got {share}")

@@ -114,7 +114,7 @@ def test_a_load_above_the_last_rate_is_refused() -> None:
         (1.0, [2.0, 0.0], None, "above 0"),
         (1.0, [2.0], 2, "places 2"),
         (0.0, [2.0], None, "rate_per_s"),
-        (0.9999, [1.0], None, "limit is 4000"),
+        (0.9999, [1.0], None, "near capacity"),
     ],
 )
 def test_rates_that_cannot_be_are_refused(
