@@ -36,6 +36,7 @@ from analysis.sim_check.replays import (
     Conditions,
     Replayed,
     Trace,
+    can_follow,
     pace_of,
     replay,
     trace_of,
@@ -284,16 +285,18 @@ class _Conditions:
         )
         own_tables = tables_of(one.settings, self._own[name])
         own = replace(others, tables=own_tables, lags=self.lags[name], response_s=one.response_s)
-        steady = tables_of(one.settings, preferring(one.window.steady, self._others[name]))
-        pace = pace_of(one.window, one.started_unix_s)
-        return {
+        found = {
             OTHERS: others,
             OWN_COSTS: replace(others, tables=own_tables),
             OWN_LAGS: replace(others, lags=self.lags[name]),
             OWN_RESPONSE: replace(others, response_s=one.response_s),
             OWN: own,
-            OWN_PACE: replace(own, tables=steady, pace=pace),
         }
+        if can_follow(one.settings.policy):
+            steady = tables_of(one.settings, preferring(one.window.steady, self._others[name]))
+            pace = pace_of(one.window, one.started_unix_s)
+            found[OWN_PACE] = replace(own, tables=steady, pace=pace)
+        return found
 
     def _lags_of_others(self, name: str) -> Lags:
         """Their means, each weighted by the starts of its kind; an idle server's without any."""

@@ -118,12 +118,14 @@ class Replayed:
 def replay(settings: ServerSettings, conditions: Conditions, trace: Trace, draw: int) -> Replayed:
     """Serve the trace once, with costs drawn from the tables; `draw` is the number of the draw.
 
+    For a policy that goes by costs nothing is drawn: it has to see their means, as it does live.
     Every newcomer is charged `encode_s`: the tables hold what one cost on the average, its text in
     the cache or not. The way to the server is in the trace as it was measured. A way of a grant
     that is shorter for arrivals than for free places is had by arrivals that much earlier.
     """
     lags, clock = conditions.lags, _Clock()
-    rng = np.random.default_rng(DRAW_SEED + draw)
+    by_costs = settings.policy.costs_needed_by() is not None
+    rng = None if by_costs else np.random.default_rng(DRAW_SEED + draw)
     costs = {
         pool: DrawnCosts(table, rng, conditions.pace, clock)
         for pool, table in conditions.tables.items()
@@ -153,8 +155,13 @@ def replay(settings: ServerSettings, conditions: Conditions, trace: Trace, draw:
     return Replayed(tuple(outcomes), tuple(stays), len(records), rejected)
 
 
+def can_follow(policy: Policy) -> bool:
+    """Whether a replay can have a pace: the dispatcher knows some controllers by their kind."""
+    return not isinstance(policy.controller, Cascade | DeadlineAware | Split)
+
+
 def _telling_time(policy: Policy, clock: _Clock) -> Policy:
-    if isinstance(policy.controller, Cascade | DeadlineAware | Split):
+    if not can_follow(policy):
         raise ValueError(
             "The dispatcher knows this controller by its kind, so no other can stand before it to"
             " tell the time; replay without a pace."
@@ -195,11 +202,11 @@ class _TellsTime:
 class DrawnCosts:
     """A cost table whose every call is drawn anew, with the mean and the spread of the table.
 
-    Gamma distributed: never negative, and constant where there is no spread.
+    Gamma distributed: never negative, and constant where there is no spread, or no `rng`.
     """
 
     def __init__(
-        self, table: CostTable, rng: np.random.Generator, pace: Pace, clock: _Clock
+        self, table: CostTable, rng: np.random.Generator | None, pace: Pace, clock: _Clock
     ) -> None:
         self._table = table
         self._rng = rng
@@ -241,13 +248,13 @@ class DrawnCosts:
 class _Gamma:
     """Draws in chunks, which is much faster than one by one."""
 
-    def __init__(self, mean_s: float, spread_s: float, rng: np.random.Generator) -> None:
+    def __init__(self, mean_s: float, spread_s: float, rng: np.random.Generator | None) -> None:
         self._mean_s, self._rng = mean_s, rng
         self._shape = math.inf if spread_s <= 0 or mean_s <= 0 else (mean_s / spread_s) ** 2
         self._drawn: list[float] = []
 
     def draw(self) -> float:
-        if math.isinf(self._shape):
+        if self._rng is None or math.isinf(self._shape):
             return self._mean_s
         if not self._drawn:
             scale_s = self._mean_s / self._shape

@@ -47,7 +47,7 @@ def as_json(check: Check, made_by: Mapping[str, Any]) -> dict[str, Any]:
         "made_by": dict(made_by),
         "measured": dict(check.meta),
         "limits": {"mean": MEAN_LIMIT, "p95": P95_LIMIT, "degraded": DEGRADED_LIMIT},
-        "within": {what: passed(check.loads, what) for what in JUDGED},
+        "within": {what: passed(check.loads, what) for what in judged(check.loads)},
         "announcement_s": check.idle_rung_s,
         "lags": {name: asdict(lags) for name, lags in check.lags.items()},
         "response_s": dict(check.response_s),
@@ -55,6 +55,11 @@ def as_json(check: Check, made_by: Mapping[str, Any]) -> dict[str, Any]:
         "runs": [_plain(one) for one in check.runs],
         "notes": list(check.notes),
     }
+
+
+def judged(loads: Sequence[Comparison]) -> list[str]:
+    """What is held against the limits; not every policy's replay can follow the engines' speed."""
+    return [what for what in JUDGED if all(what in one.simulated for one in loads)]
 
 
 def passed(loads: Sequence[Comparison], what: str) -> bool:
@@ -83,7 +88,7 @@ def _plain(one: Comparison) -> dict[str, Any]:
 def summary(check: Check) -> list[str]:
     """A sentence for each way to replay that is judged."""
     sentences = []
-    for what in JUDGED:
+    for what in judged(check.loads):
         fine = [one.name for one in check.loads if one.simulated[what].deviation.within]
         off = [one.name for one in check.loads if one.name not in fine]
         missed = f"; not {', '.join(off)}" if off else ""
@@ -148,7 +153,7 @@ def _figures(rows: Sequence[Comparison], head: str) -> list[str]:
             f"| {one.name} | {measured.n:.0f} | measured | {measured.mean_s:.3f} |"
             f" {measured.p95_s:.3f} | {measured.degraded_share:.1%} | |"
         )
-        for what in JUDGED:
+        for what in judged([one]):
             lines.append(f"| | | {what} | {_cells(one, what)} |")
     return lines
 

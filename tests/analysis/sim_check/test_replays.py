@@ -23,6 +23,7 @@ from analysis.sim_check.sums import Window
 from pipelines.costs import CostTable, Measurement
 from pipelines.service_costs import CostSums
 from policies.controllers import Split, SplitBand
+from policies.routing import LeastCompletion
 from tests.analysis.sim_check.synthetic_servers import POOL, counted
 from tests.analysis.synthetic_demo import cost_table, request, settings
 
@@ -102,6 +103,16 @@ def test_a_policy_that_cannot_tell_the_time_has_no_pace(static: ServerSettings) 
     drawn = replace(static, policy=replace(static.policy, controller=split))
     with pytest.raises(ValueError, match="replay without a pace"):
         replay(drawn, given(pace=Pace((-math.inf, 5.0), (1.0, 2.0))), Trace((1.0,), (0.0,)), 0)
+
+
+def test_a_policy_that_goes_by_costs_sees_their_means(static: ServerSettings) -> None:
+    table = cost_table()
+    full = table.variants["full"]
+    step_s = {b: Measurement(o.median_s, 0.0, 2 * o.median_s, 9) for b, o in full.step_s.items()}
+    uneven = replace(table, variants={**table.variants, "full": replace(full, step_s=step_s)})
+    policy = replace(static.policy, routing=LeastCompletion())
+    found = replay(replace(static, policy=policy), given(uneven), Trace((1.0,), (0.0,)), draw=0)
+    assert found.outcomes[0].service_s == pytest.approx(ALONE_S)
 
 
 def test_the_pace_is_that_of_the_same_work_at_the_run_s_means() -> None:
