@@ -1,0 +1,268 @@
+"""The live service in virtual time: gateways, the driver, reporters, hosts and step engines.
+
+All are the ones that serve, but for Ray between them, threads, and the networks' arithmetic. What a
+message takes is nothing; what an engine's work takes is what its costs bill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from analysis.simulator import Arrival, EngineSpec, Server
+from pipelines.engine import StepEngine
+from policies.dispatcher import Dispatcher
+from policies.nouns import Job
+from serve.backend import Backend
+from serve.driver import QueueDriver
+from serve.errors import ApiError
+from serve.host import EngineHost
+from serve.maker import Maker
+from serve.messages import Directions, Done, EngineNote, EngineWord, Grant, Order, Refusal
+from serve.orders import Commission
+from serve.pumping import Told, Worked
+from serve.reporting import EngineReporter, Introduction
+from tests.live_equals_virtual.virtual_pipeline import KEPT, SIDE, Bill, RowCosts, variants
+from tests.serve.virtual_time import VirtualLoop
+
+PATIENCE_S = 2.0
+CLAIM_S = 1000.0
+UNANSWERED_S = 300.0
+"""Whoever has no answer by then will get none: traces take less than half of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one request; `status` is "ok", a refusal's code or "cancelled"."""
+
+    status: str
+    answered_s: float
+    engine_id: str | None = None
+    variant: str | None = None
+    steps_planned: int | None = None
+    rung_admitted: int | None = None
+    rung_delivered: int | None = None
+    steps_run: int | None = None
+    early_exit: str | None = None
+    started_s: float | None = None
+    finished_s: float | None = None
+
+
+class VirtualPump:
+    """Works when nothing else is left to do at a moment, and delivers when the bill is paid."""
+
+    def __init__(self, engine: StepEngine, bill: Bill) -> None:
+        self._engine = engine
+        self._bill = bill
+        self._busy = False
+
+    def start(self, worked: Worked) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+
+        def begin() -> bool:
+            if self._busy or not self._engine.has_work():
+                return False
+            self._busy = True
+            told = worked.work("all")
+            loop.call_later(self._bill.settle(), end, told)
+            return True
+
+        def end(told: Told | None) -> None:
+            self._busy = False
+            if told is not None:
+                worked.deliver(told)
+
+        loop.before_jumps.append(begin)
+
+    def stop(self) -> None:
+        self._busy = True
+
+
+class DirectLink:
+    """The driver, without Ray in between."""
+
+    def __init__(self, driver: QueueDriver) -> None:
+        self._driver = driver
+
+    async def note(self, note: EngineNote) -> bool | None:
+        return self._driver.note(note)
+
+    async def listen(self, note: EngineNote, rung: int) -> Directions | None:
+        return await self._driver.listen(note, rung, PATIENCE_S)
+
+
+class DirectBackend(Backend):
+    """The service behind a gateway, without Ray in between."""
+
+    def __init__(self, driver: QueueDriver, hosts: Mapping[str, EngineHost]) -> None:
+        self._driver = driver
+        self._hosts = hosts
+        self.grants: dict[str, Grant] = {}
+        self.done: dict[str, Done] = {}
+
+    async def acquire(self, job: Job, *, again: bool, lost_engine: str | None) -> Grant | Refusal:
+        return await self._driver.acquire(job, again=again, lost_engine=lost_engine)
+
+    def release(self, job_id: str) -> None:
+        self._driver.release(job_id)
+
+    async def generate(self, grant: Grant, order: Order) -> AsyncGenerator[EngineWord]:
+        self.grants[grant.job_id] = grant
+        host = self._hosts[grant.engine_id]
+        async with contextlib.aclosing(host.run(order, grant.service, grant.engine_id)) as words:
+            async for word in words:
+                if isinstance(word, Done):
+                    self.done[grant.job_id] = word
+                yield word
+
+    async def status(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    async def metrics(self) -> str:
+        raise NotImplementedError
+
+    async def hosted(self) -> list[str]:
+        raise NotImplementedError
+
+
+class LiveService:
+    """One service on the running virtual loop; `server` says the same as to the simulator."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self.dispatcher = Dispatcher(
+            server.policy,
+            costs=server.costs,
+            draws=Random(server.seed),
+            rate_window_s=server.rate_window_s,
+        )
+        self.driver = QueueDriver(
+            self.dispatcher, clock=self._loop.time, hold_s=server.hold_s, claim_s=CLAIM_S
+        )
+        self._reporters: list[EngineReporter] = []
+        hosts = {spec.engine_id: self._engine(spec) for spec in server.engines}
+        self._hosts = hosts
+        self.backend = DirectBackend(self.driver, hosts)
+        self._maker = Maker(self.backend, 0, 0, clock=self._loop.time)
+
+    def _engine(self, spec: EngineSpec) -> EngineHost:
+        ladder, costs, bill = self._server.policy.ladder, self._server.costs[spec.pool], Bill()
+        assert isinstance(costs, RowCosts)
+        names = tuple(name for name in ladder.variants if name in spec.hosted(ladder))
+        engine = StepEngine(
+            variants(names, costs, bill),
+            ladder,
+            spec.max_batch,
+            self._server.policy.exits.within(frozenset(names)),
+            clock=lambda: self._loop.time() + bill.due_s,
+        )
+        introduction = Introduction(
+            spec.engine_id, spec.pool, spec.max_batch, names, "cpu", spec.price_per_s
+        )
+        reporter = EngineReporter(introduction, DirectLink(self.driver))
+        host = EngineHost(engine, ladder, reporter.report, VirtualPump(engine, bill))
+        host.start()
+        reporter.start(host)
+        self._reporters.append(reporter)
+        return host
+
+    async def request(self, index: int, arrival: Arrival) -> Outcome:
+        """One client's request from its arrival to its answer."""
+        await asyncio.sleep(arrival.scheduled_s - self._loop.time())
+        job_id, hang_up_s = f"{index:07d}", arrival.template.hang_up_after_s
+        making = self._maker.start(self._commission(job_id, arrival), lambda partial: None)
+        try:
+            async with asyncio.timeout_at(
+                None if hang_up_s is None else arrival.scheduled_s + hang_up_s
+            ):
+                await making
+        except TimeoutError:
+            return Outcome("cancelled", self._loop.time())
+        except ApiError as error:
+            return Outcome(error.code or "no_rung", self._loop.time())
+        return self._made(job_id)
+
+    def _made(self, job_id: str) -> Outcome:
+        grant, facts = self.backend.grants[job_id], self.backend.done[job_id].facts
+        return Outcome(
+            "ok",
+            self._loop.time(),
+            grant.engine_id,
+            facts.variant,
+            facts.steps_planned,
+            grant.service.rung,
+            facts.rung_delivered,
+            facts.steps_run,
+            facts.early_exit,
+            facts.started_unix_s,
+            facts.ended_unix_s,
+        )
+
+    def _commission(self, job_id: str, arrival: Arrival) -> Commission:
+        template, at_s = arrival.template, self._loop.time()
+        after_s = template.deadline_after_s
+        job = Job(
+            job_id,
+            at_s,
+            template.floor,
+            template.variant,
+            template.steps,
+            template.fixed,
+            None if after_s is None else at_s + after_s,
+            template.tenant,
+            template.tier,
+            template.objective,
+        )
+        order = Order(
+            job_id=job_id,
+            prompt=job_id if template.encodes else KEPT,
+            negative_prompt="",
+            seed=0,
+            width=SIDE,
+            height=SIDE,
+            guidance_scale=None,
+            guidance_rescale=0.0,
+            floor=job.floor,
+            fixed=job.fixed,
+            pinned=job.variant is not None,
+            converge=False,
+            partials=0,
+            output_format="png",
+            output_compression=100,
+        )
+        return Commission(job, order)
+
+    def stop(self) -> None:
+        """End what would go on for ever."""
+        for reporter in self._reporters:
+            reporter.check()
+            reporter.stop()
+        for host in self._hosts.values():
+            host.check()
+            host.stop()
+
+
+def serve_live(arrivals: Sequence[Arrival], server: Server) -> list[Outcome]:
+    """Serve these arrivals by the live half; the outcomes in their order."""
+
+    async def body() -> list[Outcome]:
+        service = LiveService(server)
+        calls = [
+            asyncio.create_task(service.request(index, arrival))
+            for index, arrival in enumerate(arrivals)
+        ]
+        done, late = await asyncio.wait(calls, timeout=UNANSWERED_S)
+        for call in late:
+            call.cancel()
+        service.stop()
+        nothing = Outcome("unanswered", UNANSWERED_S)
+        return [call.result() if call in done else nothing for call in calls]
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(body())
