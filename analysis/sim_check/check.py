@@ -43,7 +43,7 @@ from analysis.sim_check.replays import (
 )
 from analysis.sim_check.sums import (
     SUMS_FILE,
-    Sums,
+    PoolSums,
     Window,
     added,
     preferring,
@@ -162,7 +162,7 @@ def check(folder: Path, tell: Callable[[str], None] = lambda what: None) -> Chec
     meta = _read_meta(folder)
     settings = {name: read_settings(folder / f"{name}.yaml") for name in (STATIC, CONTROLLED)}
     idle = unloaded_from(read_requests(folder / UNLOADED_FILE)).overheads
-    probes: Sums = {}
+    probes: PoolSums = {}
     for variant in settings[STATIC].ladder.variants:
         probes = added(probes, read_window(folder / f"{probe_name(variant)}.{SUMS_FILE}").whole)
     turns = [Turn(c, load, number) for c, load in LOADS for number in range(1, ROUNDS + 1)]
@@ -230,15 +230,15 @@ def _places(settings: ServerSettings) -> int:
 class _Conditions:
     """What goes into the replays of each run: from the others, or its own."""
 
-    def __init__(self, runs: Mapping[str, Measured], probes: Sums, idle_s: float) -> None:
+    def __init__(self, runs: Mapping[str, Measured], probes: PoolSums, idle_s: float) -> None:
         self.lags: dict[str, Lags] = {}
         self._runs = runs
         self._idle_s = idle_s
-        self._others: dict[str, Sums] = {}
-        self._own: dict[str, Sums] = {}
+        self._others: dict[str, PoolSums] = {}
+        self._own: dict[str, PoolSums] = {}
         whole = {name: one.window.whole for name, one in runs.items()}
         for name in runs:
-            others: Sums = probes
+            others: PoolSums = probes
             for other, sums in whole.items():
                 if other != name:
                     others = added(others, sums)

@@ -30,7 +30,7 @@ from analysis.server_config import (
     write_variants,
 )
 from analysis.server_process import DemoError, ask_one_by_one, run_python, running_server
-from analysis.sim_check.sums import SUMS_FILE, Sums, polled_sums, read_window, tables_of
+from analysis.sim_check.sums import SUMS_FILE, PoolSums, polled_sums, read_window, tables_of
 from analysis.study import unloaded_from
 from policies.costs import completion_rate_per_s
 from policies.nouns import Ladder, Rung
@@ -213,7 +213,7 @@ def probe_name(variant: str) -> str:
     return f"probe-{variant}"
 
 
-def capacity_of(settings: ServerSettings, sums: Sums) -> float:
+def capacity_of(settings: ServerSettings, sums: PoolSums) -> float:
     """Full-step pictures a second with every engine at its batch limit, by costs in service."""
     best, tables = settings.ladder.best, tables_of(settings, sums)
     return sum(

@@ -19,8 +19,7 @@ from typing import Any, TextIO, TypeVar
 from analysis.server_config import ServerSettings
 from analysis.server_process import DemoError
 from pipelines.costs import CostTable
-from pipelines.service_costs import CostSums
-from pipelines.service_costs import Sums as Timed
+from pipelines.service_costs import CostSums, Sums
 from pipelines.service_table import CALLS_MIN, to_cost_table
 
 SUMS_FILE = "costs.jsonl"
@@ -31,25 +30,25 @@ SETTLE_PAUSE_S = 0.05
 
 K = TypeVar("K", bound=Hashable)
 
-Sums = Mapping[str, CostSums]
+PoolSums = Mapping[str, CostSums]
 """By pool of engines, those of one pool together."""
 
 
-def added(one: Sums, other: Sums) -> dict[str, CostSums]:
+def added(one: PoolSums, other: PoolSums) -> dict[str, CostSums]:
     """Both together."""
     pools = dict.fromkeys((*one, *other))
     return {p: one.get(p, CostSums()).plus(other.get(p, CostSums())) for p in pools}
 
 
-def between(earlier: Sums, later: Sums) -> dict[str, CostSums]:
+def between(earlier: PoolSums, later: PoolSums) -> dict[str, CostSums]:
     """What came in between; ValueError if an engine has been started anew."""
     return {pool: sums.since(earlier.get(pool, CostSums())) for pool, sums in later.items()}
 
 
-def preferring(own: Sums, others: Sums) -> dict[str, CostSums]:
+def preferring(own: PoolSums, others: PoolSums) -> dict[str, CostSums]:
     """`own`, but for what was seen too seldom in it: there the others help out."""
 
-    def helped(mine: Mapping[K, Timed], both: Mapping[K, Timed]) -> dict[K, Timed]:
+    def helped(mine: Mapping[K, Sums], both: Mapping[K, Sums]) -> dict[K, Sums]:
         often = {key: one for key, one in mine.items() if one.calls >= CALLS_MIN}
         return {**both, **often}
 
@@ -65,7 +64,7 @@ def preferring(own: Sums, others: Sums) -> dict[str, CostSums]:
 class Window:
     """Snapshots of a run, the first before and the last after it, with their unix times."""
 
-    snapshots: tuple[tuple[float, Sums], ...]
+    snapshots: tuple[tuple[float, PoolSums], ...]
 
     @property
     def whole(self) -> dict[str, CostSums]:
@@ -92,18 +91,18 @@ class Window:
         return [(at_s, between(one, other)) for (at_s, one), (_, other) in pairwise(self.snapshots)]
 
 
-def _within(whole: Mapping[K, Timed], parts: Sequence[Mapping[K, Timed]]) -> dict[K, Timed]:
+def _within(whole: Mapping[K, Sums], parts: Sequence[Mapping[K, Sums]]) -> dict[K, Sums]:
     """The same calls and seconds, with the squares that leave the variance within the parts."""
     found = {}
     for key, one in whole.items():
         mine = [part[key] for part in parts if key in part]
         deviations = sum(each.squares - each.seconds**2 / each.calls for each in mine)
         squares = max(0.0, deviations) + one.seconds**2 / one.calls
-        found[key] = Timed(one.calls, one.seconds, squares)
+        found[key] = Sums(one.calls, one.seconds, squares)
     return found
 
 
-def tables_of(settings: ServerSettings, sums: Sums) -> dict[str, CostTable]:
+def tables_of(settings: ServerSettings, sums: PoolSums) -> dict[str, CostTable]:
     """A cost table for each pool; ValueError for one that did too little."""
     return {
         pool.name: to_cost_table(
