@@ -55,6 +55,9 @@ __all__ = [
 TICK_MIN_S = 0.1
 """The live driver asks the controller again after its hold, or after this if that is longer."""
 
+TICK_MARGIN_S = 0.001
+"""And so much later, lest a rounding of the clock make it too early."""
+
 
 def simulate(
     arrivals: Sequence[Arrival],
@@ -89,7 +92,7 @@ class _Simulation:
         self._due = 0  # arrivals that have been put on the agenda
         self._timeline: list[TimePoint] = []
         self._last_point = (-1, -1, -1)
-        self._hold_s = max(server.hold_s, TICK_MIN_S)
+        self._hold_s = max(server.hold_s, TICK_MIN_S) + TICK_MARGIN_S
         self._deadline = Alarm(self._agenda, self._deadline_tick)
         self._hold = Alarm(self._agenda, self._hold_tick)
 
