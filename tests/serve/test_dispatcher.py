@@ -10,7 +10,7 @@ from pipelines.convergence import ConvergenceReport
 from policies.nouns import Job
 from serve.config import DEFAULT_CONFIG, load_config
 from serve.dispatcher import DispatcherServer
-from serve.messages import Ended, EngineNote
+from serve.messages import Directions, Ended, EngineNote
 from tests.serve.fakes import FACTS
 
 CONFIG = load_config(DEFAULT_CONFIG, environment={})
@@ -85,3 +85,31 @@ def test_what_engines_tell_of_their_costs_is_handed_on_as_it_is() -> None:
     told = asyncio.run(body())
     sums = {"step": [["full", 64, 64, 4, 4, 2, 0.06, 0.002]]}
     assert told == {"e": {"pool": "main", "sums": sums}}
+
+
+def test_the_policy_is_shown_by_its_names_and_limits() -> None:
+    status, _ = shown(replace(NOTE, price_per_s=0.25))
+    assert status["controller"] == CONFIG.controller.kind
+    assert (status["order"], status["routing"]) == ("fifo", "shortest_queue")
+    assert status["max_waiting"] == CONFIG.dispatcher.max_waiting
+    assert (status["tenant_max"], status["refuse_hopeless"]) == (None, False)
+    assert status["engines"][0]["price_per_s"] == 0.25
+
+
+def test_refusals_are_shown_by_their_reason() -> None:
+    async def body() -> tuple[dict[str, Any], str]:
+        server = DispatcherServer(CONFIG)
+        await server.acquire(Job("late", 0.0, floor=4, deadline_s=1.0))
+        return await server.status(), await server.metrics()
+
+    status, metrics = asyncio.run(body())
+    assert status["refused"] == {"expired": 1}
+    assert (status["counters"]["admitted"], status["counters"]["expired"]) == (1, 1)
+    assert 'sluice_refusals_total{reason="expired"} 1.0' in metrics
+
+
+def test_an_engine_is_directed_and_told_how_many_its_pool_should_have() -> None:
+    async def body() -> object:
+        return await DispatcherServer(CONFIG).listen(NOTE, 1)
+
+    assert asyncio.run(body()) == Directions(0)
