@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from heapq import nlargest
+
 SPARE_TENANTS = 1024
-"""Tenants remembered beyond those that wait before old ones are forgotten."""
+"""Tenants remembered beyond twice those that had to be before old ones are forgotten."""
+
+DEBTORS_MAX = 20_000
+"""Tenants remembered for what they owe although none of their jobs waits; of more, those who owe
+most: a service with a new tenant for every job must not remember them all."""
 
 
 class FairShares:
@@ -18,6 +24,7 @@ class FairShares:
         self._steps: dict[str, float] = {}
         self._waiting: dict[str, int] = {}
         self._level = 0.0
+        self._forget_from = SPARE_TENANTS
 
     def counter(self, tenant: str) -> float:
         """Steps that the tenant counts as having been given."""
@@ -25,10 +32,12 @@ class FairShares:
 
     def joins(self, tenant: str) -> None:
         """A job of the tenant begins to wait."""
-        if not self._has(tenant):
-            self._steps[tenant] = self.counter(tenant)
-            self._forget_old()
-        self._waiting[tenant] = self._waiting.get(tenant, 0) + 1
+        if self._has(tenant):
+            self._waiting[tenant] += 1
+            return
+        self._steps[tenant] = self.counter(tenant)
+        self._waiting[tenant] = 1
+        self._forget_old()
 
     def leaves(self, tenant: str) -> None:
         """A job of the tenant no longer waits."""
@@ -53,10 +62,15 @@ class FairShares:
         return tenant in self._waiting
 
     def _forget_old(self) -> None:
-        if len(self._steps) <= 2 * len(self._waiting) + SPARE_TENANTS:
+        if len(self._steps) <= self._forget_from:
             return
-        self._steps = {
-            tenant: steps
+        owing = [
+            (steps, tenant)
             for tenant, steps in self._steps.items()
-            if steps > self._level or tenant in self._waiting
-        }
+            if steps > self._level and not self._has(tenant)
+        ]
+        kept = {tenant: self._steps[tenant] for tenant in self._waiting}
+        kept |= {tenant: steps for steps, tenant in nlargest(DEBTORS_MAX, owing)}
+        self._steps = kept
+        # So far away that each forgetting is paid for by as many that have joined since.
+        self._forget_from = 2 * len(kept) + SPARE_TENANTS

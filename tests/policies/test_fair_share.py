@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from policies.fair_share import SPARE_TENANTS, FairShares
+import pytest
+
+from policies import fair_share
+from policies.fair_share import DEBTORS_MAX, SPARE_TENANTS, FairShares
 
 
 def serve(shares: FairShares, tenant: str, steps: int) -> None:
@@ -49,3 +52,31 @@ def test_tenants_who_owe_nothing_are_forgotten() -> None:
     for number in range(10 * SPARE_TENANTS):
         serve(shares, f"t{number}", 0)
     assert len(shares._steps) <= 2 * SPARE_TENANTS
+
+
+def test_whoever_joins_while_others_are_forgotten_starts_level_all_the_same() -> None:
+    shares = FairShares()
+    serve(shares, "a", 100)
+    serve(shares, "a", 100)  # the level is 100 now
+    for number in range(3 * SPARE_TENANTS):
+        shares.joins(f"t{number}")
+        assert shares.counter(f"t{number}") == 100
+        shares.leaves(f"t{number}")
+
+
+def test_debts_are_remembered_as_far_as_there_is_room_the_largest_first() -> None:
+    shares = FairShares()
+    serve(shares, "large", 1000)
+    for number in range(3 * DEBTORS_MAX):
+        serve(shares, f"t{number}", 1)  # none comes twice, so that the level stays at 0
+    assert len(shares._steps) <= 2 * DEBTORS_MAX + SPARE_TENANTS + 1
+    assert shares.counter("large") == 1000
+
+
+def test_forgetting_is_rare_while_all_owe(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(fair_share, "nlargest", lambda n, owing: asked.append(n) or owing)
+    shares = FairShares()
+    for number in range(8 * SPARE_TENANTS):
+        serve(shares, f"t{number}", 1)
+    assert len(asked) == 3  # at 1024, 3 * 1024 and 7 * 1024 tenants
