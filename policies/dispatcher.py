@@ -109,9 +109,12 @@ class Dispatcher:
         """The conserved quantities."""
         return self._ledger.counts(len(self._line), len(self._fleet.engine_of))
 
-    def load(self) -> Load:
-        """The snapshot that the controller last saw, but for what has changed since."""
-        return self._load(len(self._line))
+    def load(self, now_s: float = -math.inf) -> Load:
+        """The load as it is at now_s, for whoever asks between events (default: at the last one).
+
+        Rates fall while nothing happens.
+        """
+        return self._load(len(self._line), max(self._now_s, now_s))
 
     def engines(self) -> tuple[EngineView, ...]:
         """The engines that are up."""
@@ -388,15 +391,15 @@ class Dispatcher:
                 self._ledger.hopeless += 1
             commands.append(DropJob(waiting.job.job_id, waiting.drop_reason))
 
-    def _load(self, waiting: int) -> Load:
+    def _load(self, waiting: int, now_s: float) -> Load:
         return Load(
-            now_s=self._now_s,
+            now_s=now_s,
             waiting=waiting,
             running=len(self._fleet.engine_of) + len(self._line) - waiting,
             engines=len(self._fleet.engines),
             places=self._fleet.places,
-            arrival_rate_per_s=self._ledger.arrivals.per_second(self._now_s),
-            recent_rate_per_s=self._ledger.recent.per_second(self._now_s),
+            arrival_rate_per_s=self._ledger.arrivals.per_second(now_s),
+            recent_rate_per_s=self._ledger.recent.per_second(now_s),
             capacity_per_s=self._fleet.capacity_per_s,
             score_sum=self._ledger.score_sum,
             scored=self._ledger.scored,
@@ -406,7 +409,7 @@ class Dispatcher:
         """Let the controller decide on the depth that the next starts leave behind."""
         before = self._state.rung
         waiting = len(self._line) - self._matcher.placeable(before)
-        self._state = self.policy.controller.decide(self._load(waiting), self._state)
+        self._state = self.policy.controller.decide(self._load(waiting, self._now_s), self._state)
         if self._state.rung != before and self.policy.announces:
             commands.append(AnnounceRung(self._state.rung))
 

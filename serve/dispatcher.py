@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import random
+import time
 from collections import Counter
 from dataclasses import asdict
 from typing import Any
@@ -50,7 +51,8 @@ class DispatcherServer:
 
     def _replicas_wanted(self, pool: str) -> int | None:
         up = Counter(note.pool for note in self._driver.engine_notes())
-        return wanted_engines(pool, self._driver.dispatcher.load(), up, self._capacities)
+        load = self._driver.dispatcher.load(time.time())
+        return wanted_engines(pool, load, up, self._capacities)
 
     async def acquire(
         self, job: Job, again: bool = False, lost_engine: str | None = None
@@ -79,7 +81,7 @@ class DispatcherServer:
         dispatcher, section = self._driver.dispatcher, self._config.dispatcher
         ladder = dispatcher.policy.ladder
         counts = dispatcher.counts()
-        load = dispatcher.load()
+        load = dispatcher.load(time.time())
         running = {view.engine_id: len(view.running) for view in dispatcher.engines()}
         engines = [
             {

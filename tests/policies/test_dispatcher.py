@@ -340,6 +340,15 @@ def test_a_clock_set_back_counts_as_no_time_passing() -> None:
     assert dispatcher.load().now_s == 10.0
 
 
+def test_rates_fall_while_nothing_happens() -> None:
+    dispatcher = make()
+    arrive(dispatcher, "a", 1.0)
+    arrive(dispatcher, "b", 2.0)
+    assert dispatcher.load().arrival_rate_per_s == 2.0
+    assert dispatcher.load(5.0).arrival_rate_per_s == 0.5
+    assert dispatcher.load(60.0).arrival_rate_per_s == 0.0
+
+
 def test_news_of_unknown_engines_changes_nothing() -> None:
     assert make().handle(EngineDown(1.0, "nobody")) == ()
 
