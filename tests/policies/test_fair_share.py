@@ -75,7 +75,12 @@ def test_debts_are_remembered_as_far_as_there_is_room_the_largest_first() -> Non
 
 def test_forgetting_is_rare_while_all_owe(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(fair_share, "nlargest", lambda n, owing: asked.append(n) or owing)
+
+    def everybody(number: int, owing: list[tuple[float, str]]) -> list[tuple[float, str]]:
+        asked.append(number)
+        return owing
+
+    monkeypatch.setattr(fair_share, "nlargest", everybody)
     shares = FairShares()
     for number in range(8 * SPARE_TENANTS):
         serve(shares, f"t{number}", 1)
