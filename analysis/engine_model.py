@@ -98,7 +98,7 @@ class EngineModel:
         self._inbox: deque[Grant] = deque()
         self._running: dict[str, list[Run]] = {}  # by variant, in order of first appearance
         self._cancelled: set[str] = set()
-        self._lowered: dict[str, int] = {}  # jobs of the inbox
+        self._lowered: dict[str, int] = {}  # jobs that have not joined
         self._jobs = 0  # in the batch
         self._boundaries = 0  # run so far
         self._next_check = NEVER
@@ -127,13 +127,13 @@ class EngineModel:
             self._cancelled.add(job_id)
 
     def lower(self, job_id: str, rung: int) -> None:
-        """At its next boundary the job is treated as if this rung, if worse than the announced one,
-        were announced; a job that is not here is ignored."""
+        """At its next boundary, its first if it is still on its way, the job is treated as if this
+        rung were announced, should it be worse than the one that is."""
         run = self._run_of(job_id)
         if run is not None:
             run.lowered = max(rung, run.lowered)
             run.check_at = self._next_check = 0
-        elif any(grant.job.job_id == job_id for grant in self._inbox):
+        else:
             self._lowered[job_id] = max(rung, self._lowered.get(job_id, 0))
 
     def interrupt(self, now_s: float) -> float | None:

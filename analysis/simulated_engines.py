@@ -116,9 +116,15 @@ class SimulatedEngines:
                 for engine in self._engines.values():
                     self._announce(now_s, engine, word.rung)
             else:
-                engine = self._engines[word.engine_id]
-                engine.model.lower(word.job_id, word.rung)
-                self._disturb(now_s, engine)
+                self._lower(now_s, word)
+
+    def _lower(self, now_s: float, word: LowerJob) -> None:
+        live = self._ledger.live.get(word.job_id)
+        if live is None or live.grant is None or live.grant.engine_id != word.engine_id:
+            return  # it has ended meanwhile, or runs elsewhere
+        engine = self._engines[word.engine_id]
+        engine.model.lower(word.job_id, word.rung)
+        self._disturb(now_s, engine)
 
     def _take_rung(self, now_s: float, what: tuple[_Engine, int]) -> None:
         self._announce(now_s, *what)

@@ -171,10 +171,10 @@ class _Simulation:
                 self._ledger.refuse(now_s, command.job_id, "expired", command.reason)
             elif isinstance(command, RedoJob):
                 self._ledger.live[command.job_id].redone += 1
-        if words:
-            self._engines.inform(now_s, words)
         if grants:
             self._engines.grant(now_s, grants)
+        if words:
+            self._engines.inform(now_s, words)
 
     def finished(self, now_s: float, spec: EngineSpec, run: Run) -> None:
         """A run has ended; unless a cascade wants it done again, its picture is sent."""

@@ -60,7 +60,7 @@ class SteppingEngine:
         for run in self._all():
             if run.job.job_id == job_id:
                 run.lowered = max(rung, run.lowered)
-        if any(grant.job.job_id == job_id for grant in self._inbox):
+        if not any(run.job.job_id == job_id for run in self._all()):
             self._lowered[job_id] = max(rung, self._lowered.get(job_id, 0))
 
     def has_work(self) -> bool:

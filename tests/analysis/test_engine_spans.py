@@ -221,3 +221,14 @@ def test_work_counts_up_to_the_moment_of_a_breakdown() -> None:
     engine.begin(1.0)
     engine.break_down(1.1)
     assert engine.busy_s == pytest.approx(0.1)
+
+
+def test_a_job_that_is_lowered_on_its_way_is_lowered_at_its_first_boundary() -> None:
+    job = Job("a", 0.0, floor=LADDER.last)
+    engine = EngineModel(LADDER, Fixed(), PLACES, ExitRules())
+    engine.lower("a", 2)
+    engine.submit(Grant(job, Service("full", 20, 0), encodes=False))
+    end_s = engine.begin(0.0)
+    assert end_s is not None
+    (run,) = engine.end(end_s)
+    assert (run.first_planned, run.done, run.early_exit) == (20, 12, "replan")
