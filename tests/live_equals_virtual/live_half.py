@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import cast
 
 from analysis.simulator import Arrival, EngineSpec, Server
 from pipelines.engine import StepEngine
@@ -96,8 +96,8 @@ class DirectLink:
         return await self._driver.listen(note, rung, PATIENCE_S)
 
 
-class DirectBackend(Backend):
-    """The service behind a gateway, without Ray in between."""
+class DirectBackend:
+    """What a `Maker` needs of the service behind it, without Ray in between."""
 
     def __init__(self, driver: QueueDriver, hosts: Mapping[str, EngineHost]) -> None:
         self._driver = driver
@@ -120,15 +120,6 @@ class DirectBackend(Backend):
                     self.done[grant.job_id] = word
                 yield word
 
-    async def status(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    async def metrics(self) -> str:
-        raise NotImplementedError
-
-    async def hosted(self) -> list[str]:
-        raise NotImplementedError
-
 
 class LiveService:
     """One service on the running virtual loop; `server` says the same as to the simulator."""
@@ -149,7 +140,7 @@ class LiveService:
         hosts = {spec.engine_id: self._engine(spec) for spec in server.engines}
         self._hosts = hosts
         self.backend = DirectBackend(self.driver, hosts)
-        self._maker = Maker(self.backend, 0, 0, clock=self._loop.time)
+        self._maker = Maker(cast(Backend, self.backend), 0, 0, clock=self._loop.time)
 
     def _engine(self, spec: EngineSpec) -> EngineHost:
         ladder, costs, bill = self._server.policy.ladder, self._server.costs[spec.pool], Bill()

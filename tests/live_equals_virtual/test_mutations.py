@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-import analysis.engine_model
 import analysis.simulator
 import serve.driver
 from analysis.engine_model import EngineModel
@@ -22,6 +21,7 @@ from analysis.simulated_engines import SimulatedEngines
 from pipelines.desk import Desk, Notes
 from pipelines.running import RunningJob
 from policies.events import EngineProgressed
+from policies.exits import changed
 from serve.driver import QueueDriver
 from serve.host import EngineHost
 from serve.messages import EngineNote
@@ -198,12 +198,10 @@ def virtual_lowerings_are_lost(patch: pytest.MonkeyPatch) -> None:
 
 
 def virtual_exits_ignore_the_floor(patch: pytest.MonkeyPatch) -> None:
-    changed = analysis.engine_model.changed
-
     def anywhere(*args: Any, floor: int, **options: Any) -> Any:
         return changed(*args, floor=4, **options)
 
-    patch.setattr(analysis.engine_model, "changed", anywhere)
+    patch.setattr("analysis.engine_model.changed", anywhere)
 
 
 def virtual_hand_overs_read_no_text(patch: pytest.MonkeyPatch) -> None:

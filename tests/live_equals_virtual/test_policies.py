@@ -14,6 +14,7 @@ from itertools import product
 import pytest
 
 from policies.admission import Admission
+from policies.commands import StartJob
 from policies.exits import OnLowerRung
 from tests.live_equals_virtual.comparison import Trial, differences, trial
 from tests.live_equals_virtual.traces import (
@@ -114,7 +115,7 @@ def test_the_traces_meet_all_that_can_happen_to_a_job() -> None:
         ends.update(outcome.status for outcome in found.live)
         exits.update(outcome.early_exit for outcome in found.live)
         rungs.update(outcome.rung_delivered for outcome in found.live)
-        started = {c.job_id for c in found.decided_live() if type(c).__name__ == "StartJob"}
+        started = {one.job_id for one in found.decided_live() if isinstance(one, StartJob)}
         cancelled_in_flight += sum(
             outcome.status == "cancelled" and f"{index:07d}" in started
             for index, outcome in enumerate(found.live)

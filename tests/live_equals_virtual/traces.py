@@ -97,7 +97,8 @@ ROUTINGS: dict[str, Routing] = {
 def poisson(seed: int = 1, per_s: float = 4.5, jobs: int = JOBS) -> list[Arrival]:
     """A Poisson stream at a little more than one engine's capacity at full service."""
     draws = Random(seed)
-    at_s, arrivals = 0.0, []
+    at_s = 0.0
+    arrivals: list[Arrival] = []
     for _ in range(jobs):
         at_s += draws.expovariate(per_s)
         arrivals.append(Arrival(at_s, wishes(draws)))
@@ -107,7 +108,8 @@ def poisson(seed: int = 1, per_s: float = 4.5, jobs: int = JOBS) -> list[Arrival
 def bursts(seed: int = 2, jobs: int = JOBS) -> list[Arrival]:
     """Calm times and bursts in turn: a Poisson stream whose rate is 1.2 or 14 a second."""
     draws = Random(seed)
-    at_s, arrivals, calm = 0.0, [], True
+    at_s, calm = 0.0, True
+    arrivals: list[Arrival] = []
     switch_s = draws.expovariate(1 / 4.0)
     while len(arrivals) < jobs:
         gap_s = draws.expovariate(1.2 if calm else 14.0)
