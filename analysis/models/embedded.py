@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 from scipy import special
-from scipy.linalg import solve_banded
+from scipy.linalg import lapack
 from scipy.optimize import brentq
 
 from analysis.service_times import Array
@@ -25,6 +25,8 @@ ArrivalLaw: TypeAlias = Callable[[int], Array]
 
 LEFT_OUT = 1e-15
 STATES_MAX = 40_000
+_SHIFT = 1e-15  # of the eigenvalue 0, so that the factorisation meets no zero
+_ITERATIONS = 3
 
 
 def poisson_masses(mean: float, least: int = 0) -> Array:
@@ -59,25 +61,29 @@ def stationary_embedded(arrivals: ArrivalLaw, last: int, down: int, mean: float)
         banded[above + start - origin + np.arange(room), origin] -= law[:room]
     rows = above - down + np.arange(beyond.size)
     banded[rows, last:] -= beyond[:, None]
-    banded[above] += 1.0
-    # The chain's equations have one too many: share[0] is set to 1 and its own left out.
-    right = np.zeros(size)
-    right[0] = 1.0
-    for target in range(1, min(below + 1, size)):
-        right[target] = -banded[above + target, 0]
-    banded[above, 0] = 1.0
-    banded[above + 1 :, 0] = 0.0
-    banded[above - np.arange(1, above + 1), np.arange(1, above + 1)] = 0.0
-    share = np.maximum(solve_banded((below, above), banded, right), 0.0)
-    return np.asarray(share / share.sum())
+    banded[above] += 1.0 + _SHIFT
+    return _null_vector(banded, above, below)
+
+
+def _null_vector(banded: Array, above: int, below: int) -> Array:
+    """The law whose balance equations these are, by inverse iteration: whichever state is likely,
+    nothing has to be known of it beforehand."""
+    room = np.zeros((below, banded.shape[1]))  # that the factorisation needs for its pivots
+    factors, pivots, _ = lapack.dgbtrf(np.concatenate((room, banded)), below, above)
+    share = np.full(banded.shape[1], 1 / banded.shape[1])
+    for _ in range(_ITERATIONS):
+        share, _ = lapack.dgbtrs(factors, below, above, share, pivots)
+        share = np.abs(share) / np.abs(share).sum()
+    return share
 
 
 def _tail(mean: float, down: int) -> int:
     """States until a tail that decays as Poisson arrivals less `down` say is below LEFT_OUT."""
-    if mean < 1e-3 * down:
-        return 40
-    # z > 1 with z^down = exp(mean (z - 1)).
-    slack = brentq(
-        lambda x: down * math.log1p(x) - mean * x, 2 * (down / mean - 1), 0.5 * (down / mean - 1)
-    ) if _brackets(mean, down) else 0.5 * (down / mean - 1)
-    return math.ceil(math.log(1 / (LEFT_OUT * (1 - mean / down))) / math.log1p(slack)) + 20
+    mean = max(mean, 1e-3 * down)
+    # The tail falls by 1 + x a state, where (1 + x)^down = exp(mean x), x > 0.
+    low = down / mean - 1
+    high = 2 * low
+    while down * math.log1p(high) > mean * high:
+        high *= 2
+    x = brentq(lambda x: down * math.log1p(x) - mean * x, low, high)
+    return math.ceil(math.log(1 / (LEFT_OUT * (1 - mean / down))) / math.log1p(x)) + 20

@@ -4,7 +4,7 @@
 function          mean                          percentiles of the response time
 ================= ============================= ==============================================
 mm1, mmc          exact (Erlang C)              exact, closed form
-md1               exact (Pollaczek-Khinchine)   exact (Franx 2001, Oper. Res. Letters 29)
+md1, mdc          exact (chain)                 exact (Franx 2001, Oper. Res. Letters 29)
 mg1               exact (Pollaczek-Khinchine)   transform inverted on a lattice, error O(h^2)
 mgc               Cosmetatos / Allen-Cunneen    approximation, see `mgc_law`
 lps               exact for the exponential     exact for that chain, see `analysis.models.lps`
@@ -22,8 +22,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-from scipy import special
-
+from analysis.models.embedded import poisson_masses, stationary_embedded
 from analysis.models.laws import (
     FormulaLaw,
     LatticeLaw,
@@ -64,11 +63,22 @@ def mmc(rate_per_s: float, mean_service_s: float, servers: int) -> Prediction:
 
 def md1(rate_per_s: float, service_s: float) -> Prediction:
     """M/D/1."""
-    utilisation = _utilisation(rate_per_s, service_s, 1)
-    wait_s = pollaczek_khinchine_wait_s(rate_per_s, Deterministic(service_s))
-    method = "M/D/1: Pollaczek-Khinchine mean, exact percentiles (Franx)"
+    return mdc(rate_per_s, service_s, 1)
+
+
+def mdc(rate_per_s: float, service_s: float, servers: int) -> Prediction:
+    """M/D/c, one line, first come first served."""
+    utilisation = _utilisation(rate_per_s, service_s, servers)
+    found = _mdc_found(rate_per_s * service_s, servers)
+    in_line = float(np.maximum(np.arange(found.size) - servers, 0) @ found)
     return prediction(
-        wait_s, service_s, md1_law(rate_per_s, service_s), utilisation, rate_per_s, method
+        in_line / rate_per_s,
+        service_s,
+        mdc_law(rate_per_s, service_s, servers),
+        utilisation,
+        rate_per_s,
+        f"M/D/{servers}: exact (chain at service times, Franx)",
+        error_estimate=1e-9,
     )
 
 
@@ -137,24 +147,20 @@ def mgc_wait_s(rate_per_s: float, service: ServiceTime, servers: int, mean_wait:
 # -- laws of the response time --------------------------------------------------------------------
 
 
-def md1_law(rate_per_s: float, service_s: float) -> Law:
-    """Response time in M/D/1 by Franx' formula: a sum of positive terms, so nothing cancels."""
-    _utilisation(rate_per_s, service_s, 1)
-    at_most: list[float] = []  # P(at most j jobs in the system), grown as needed
+def mdc_law(rate_per_s: float, service_s: float, servers: int) -> Law:
+    """Response time in M/D/c by Franx' formula: a sum of positive terms, so nothing cancels."""
+    _utilisation(rate_per_s, service_s, servers)
+    at_most = np.cumsum(_mdc_found(rate_per_s * service_s, servers))
 
     def cdf(t_s: float) -> float:
         wait_s = t_s - service_s
         if wait_s < 0:
             return 0.0
         k = int(wait_s / service_s) + 1
-        if len(at_most) < k + 1:
-            at_most[:] = np.cumsum(_md1_queue(rate_per_s * service_s, 2 * k + 1)).tolist()
-        x = rate_per_s * (k * service_s - wait_s)
-        term, total = math.exp(-x), 0.0
-        for j in range(k):
-            total += term * at_most[k - j]
-            term *= x / (j + 1)
-        return total
+        arrived = poisson_masses(rate_per_s * (k * service_s - wait_s))[: k * servers]
+        # With j arrivals in the rest of the k-th service time, these may have been found at most.
+        found = (k + 1) * servers - 1 - np.arange(arrived.size)
+        return float(arrived @ at_most[np.minimum(found, at_most.size - 1)])
 
     return FormulaLaw(cdf, service_s)
 
@@ -230,16 +236,8 @@ def _mmc_cdf(
     return cdf
 
 
-def _md1_queue(utilisation: float, size: int) -> Array:
-    """P(j jobs in the system) of M/D/1, j = 0..size, from the chain at departures.
-
-    Balance across each level: only positive terms, so it is stable at any length.
-    """
-    nobody = math.exp(-utilisation)  # P(no arrival in a service)
-    more_than = special.gammainc(np.arange(size + 1) + 1, utilisation)  # P(more than k arrivals)
-    queue = np.zeros(size + 1)
-    queue[0] = 1 - utilisation
-    for j in range(size):
-        up = queue[0] * more_than[j] + queue[1 : j + 1] @ more_than[j:0:-1]
-        queue[j + 1] = up / nobody
-    return queue
+def _mdc_found(offered: float, servers: int) -> Array:
+    """P(j jobs in the system) of M/D/c (Crommelin 1932): one service time later all that were in
+    service have left, and those that came in it are there."""
+    arrived = poisson_masses(offered)
+    return stationary_embedded(lambda n: arrived, servers, servers, offered)
