@@ -13,16 +13,25 @@ from dataclasses import dataclass
 from random import Random
 from typing import cast
 
-from analysis.simulator import Arrival, EngineSpec, Server
+from analysis.simulator import Arrival, EngineSpec, Failure, Server
 from pipelines.engine import StepEngine
 from policies.dispatcher import Dispatcher
 from policies.nouns import Job
-from serve.backend import Backend
+from serve.backend import Backend, EngineLost
 from serve.driver import QueueDriver
 from serve.errors import ApiError
 from serve.host import EngineHost
 from serve.maker import Maker
-from serve.messages import Directions, Done, EngineNote, EngineWord, Grant, Order, Refusal
+from serve.messages import (
+    Directions,
+    Done,
+    EngineNote,
+    EngineWord,
+    Grant,
+    NotHere,
+    Order,
+    Refusal,
+)
 from serve.orders import Commission
 from serve.pumping import Told, Worked
 from serve.reporting import EngineReporter, Introduction
@@ -58,14 +67,14 @@ class VirtualPump:
     def __init__(self, engine: StepEngine, bill: Bill) -> None:
         self._engine = engine
         self._bill = bill
-        self._busy = False
+        self._busy = self._dead = False
 
     def start(self, worked: Worked) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
 
         def begin() -> bool:
-            if self._busy or not self._engine.has_work():
+            if self._dead or self._busy or not self._engine.has_work():
                 return False
             self._busy = True
             told = worked.work("all")
@@ -74,13 +83,13 @@ class VirtualPump:
 
         def end(told: Told | None) -> None:
             self._busy = False
-            if told is not None:
+            if told is not None and not self._dead:
                 worked.deliver(told)
 
         loop.before_jumps.append(begin)
 
     def stop(self) -> None:
-        self._busy = True
+        self._dead = True
 
 
 class DirectLink:
@@ -116,6 +125,8 @@ class DirectBackend:
         host = self._hosts[grant.engine_id]
         async with contextlib.aclosing(host.run(order, grant.service, grant.engine_id)) as words:
             async for word in words:
+                if isinstance(word, NotHere):
+                    raise EngineLost(grant.engine_id)
                 if isinstance(word, Done):
                     self.done[grant.job_id] = word
                 yield word
@@ -136,13 +147,15 @@ class LiveService:
         self.driver = QueueDriver(
             self.dispatcher, clock=self._loop.time, hold_s=server.hold_s, claim_s=CLAIM_S
         )
-        self._reporters: list[EngineReporter] = []
-        hosts = {spec.engine_id: self._engine(spec) for spec in server.engines}
-        self._hosts = hosts
-        self.backend = DirectBackend(self.driver, hosts)
+        self._reporters: dict[str, EngineReporter] = {}
+        self._hosts: dict[str, EngineHost] = {}
+        for spec in server.engines:
+            self._come_up(spec)
+        self._failures = [asyncio.create_task(self._fail(one)) for one in server.failures]
+        self.backend = DirectBackend(self.driver, self._hosts)
         self._maker = Maker(cast(Backend, self.backend), 0, 0, clock=self._loop.time)
 
-    def _engine(self, spec: EngineSpec) -> EngineHost:
+    def _come_up(self, spec: EngineSpec) -> None:
         ladder, costs, bill = self._server.policy.ladder, self._server.costs[spec.pool], Bill()
         assert isinstance(costs, RowCosts)
         names = tuple(name for name in ladder.variants if name in spec.hosted(ladder))
@@ -160,8 +173,17 @@ class LiveService:
         host = EngineHost(engine, ladder, reporter.report, VirtualPump(engine, bill))
         host.start()
         reporter.start(host)
-        self._reporters.append(reporter)
-        return host
+        self._hosts[spec.engine_id], self._reporters[spec.engine_id] = host, reporter
+
+    async def _fail(self, failure: Failure) -> None:
+        """The engine dies in mid-step; its gateways notice, and another takes its place."""
+        await asyncio.sleep(failure.at_s - self._loop.time())
+        self._reporters[failure.engine_id].stop()
+        self._hosts[failure.engine_id].stop()
+        self._hosts[failure.engine_id].give_up(RuntimeError("the engine is gone"))
+        await asyncio.sleep(failure.back_s - self._loop.time())
+        (spec,) = [one for one in self._server.engines if one.engine_id == failure.engine_id]
+        self._come_up(spec)
 
     async def request(self, index: int, arrival: Arrival) -> Outcome:
         """One client's request from its arrival to its answer."""
@@ -231,10 +253,11 @@ class LiveService:
 
     def stop(self) -> None:
         """End what would go on for ever."""
-        for reporter in self._reporters:
-            reporter.check()
-            reporter.stop()
-        for host in self._hosts.values():
+        for failing in self._failures:
+            failing.cancel()
+        for engine_id, host in self._hosts.items():
+            self._reporters[engine_id].check()
+            self._reporters[engine_id].stop()
             host.check()
             host.stop()
 

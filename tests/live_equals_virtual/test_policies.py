@@ -13,8 +13,10 @@ from itertools import product
 
 import pytest
 
+from analysis.simulator import Failure
 from policies.admission import Admission
 from policies.commands import StartJob
+from policies.events import JobArrived
 from policies.exits import OnLowerRung
 from tests.live_equals_virtual.comparison import Trial, differences, trial
 from tests.live_equals_virtual.traces import (
@@ -90,6 +92,17 @@ def test_live_equals_virtual(plan: Plan) -> None:
     found = plan.run()
     assert len(found.live) == JOBS
     assert list(differences(found)) == []
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("controller", CONTROLLERS)
+def test_live_equals_virtual_when_engines_die_and_come_back(controller: str, trace: str) -> None:
+    failures = (Failure("e0", 6.137, 11.71), Failure("e1", 15.33, 19.7))
+    offered = server(CONTROLLERS[controller], engines=UNLIKE, failures=failures)
+    found = trial(TRACES[trace], offered)
+    assert list(differences(found)) == []
+    again = [event for _, event, _ in found.live_log if isinstance(event, JobArrived)]
+    assert len(again) > JOBS
 
 
 def test_every_policy_sees_both_traces_and_unlike_engines() -> None:

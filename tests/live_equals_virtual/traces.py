@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from analysis.simulator import Arrival, EngineSpec, Server, Template
+from analysis.simulator import Arrival, EngineSpec, Failure, Server, Template
 from policies.admission import Admission
 from policies.controllers import (
     BurstAhead,
@@ -157,6 +157,7 @@ def server(
     engines: tuple[EngineSpec, ...] = ONE,
     admission: Admission | None = None,
     hold_s: float = 0.4,
+    failures: tuple[Failure, ...] = (),
 ) -> Server:
     policy = Policy(
         LADDER,
@@ -166,4 +167,4 @@ def server(
         routing or ShortestQueue(),
         admission or Admission(20, tenant_max=9),
     )
-    return Server(policy, COSTS, engines, hold_s=hold_s, seed=5)
+    return Server(policy, COSTS, engines, hold_s=hold_s, seed=5, failures=failures)
