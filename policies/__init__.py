@@ -47,8 +47,9 @@ Dispatcher (`dispatcher`, `events`, `commands`)
     After every event: drop who is due, decide the rung from the depth that the next starts leave
     behind, announce it, then start whoever can. A repeated event changes nothing. A job passes
     another whose variant has no free place. The parts are `line` (who waits, in lanes of jobs that
-    can get the same), `fleet` (who runs where, and until when), `matching` (who starts next),
-    `prospects` (whose deadline is hopeless) and `in_flight` (which running job must be lowered). A
+    can get the same), `gate` (who may wait), `groups` (engines and what runs in them), `fleet` (all
+    of them, and until when they run), `matching` (who starts next), `prospects` (whose deadline is
+    hopeless) and `in_flight` (which running job must be lowered). A
     driver that sleeps asks `next_deadline_s()`; a gateway that asks again finds its grant in
     `grant_of`.
 
@@ -108,7 +109,7 @@ from policies.exits import (
     hand_overs,
     remaining_after_replan,
 )
-from policies.fleet import EngineView
+from policies.groups import EngineView
 from policies.ledger import Counts
 from policies.load import Load
 from policies.nouns import (

@@ -18,8 +18,6 @@ from policies.commands import (
     Command,
     DropJob,
     RedoJob,
-    RejectJob,
-    RejectReason,
     StartJob,
 )
 from policies.controllers import Cascade, DeadlineAware, Split
@@ -35,7 +33,9 @@ from policies.events import (
     JobFinished,
     Ticked,
 )
-from policies.fleet import Engine, EngineView, Fleet, GroupKey, Running
+from policies.fleet import Fleet
+from policies.gate import Gate
+from policies.groups import Engine, EngineView, GroupKey, Running
 from policies.in_flight import lowerings
 from policies.ledger import Counts, Ledger
 from policies.line import LaneKey, WaitingLine
@@ -81,6 +81,7 @@ class Dispatcher:
         self._draws = draws or Random(0)
         self._matcher = Matcher(policy, self._fleet, self._line, self._draws)
         self._prospects = Prospects(policy, self._fleet, self._line, self._matcher)
+        self._gate = Gate(policy, self._line, self._matcher, self._prospects, self._ledger)
         self._seq = count()
         self._now_s = -math.inf
 
@@ -215,50 +216,22 @@ class Dispatcher:
         if self._split is not None:
             start_rung = self._split.draw(self._draws.random(), self.load())
         seq = next(self._seq)
-        reason = self._refusal(job, seq, start_rung, event.again)
-        if reason is None:
+        refused = self._gate.refusal(job, seq, start_rung, self._now_s, again=event.again)
+        if refused is None:
             self._ledger.admitted += 1
             self._ledger.enters(job)
             self._stand(job, seq, start_rung)
             commands.append(AdmitJob(job.job_id))
         else:
             self._ledger.rejected += 1
-            may_retry = reason in ("queue_full", "tenant_full")
-            retry_after_s = (
-                self._ledger.retry_after_s(len(self._line), self._now_s) if may_retry else None
-            )
-            commands.append(RejectJob(job.job_id, reason, retry_after_s))
-
-    def _refusal(
-        self, job: Job, seq: int, start_rung: int | None, again: bool
-    ) -> RejectReason | None:
-        admission, key = self.policy.admission, LaneKey.of(job, start_rung)
-        if not self._matcher.can_ever_start(key, job):
-            return "no_rung"
-        if again:
-            return None  # it was accepted once, and the bounds applied then
-        if self._matcher.is_too_dear(key, job):
-            return "no_rung"
-        if len(self._line) >= admission.max_waiting:
-            return "queue_full"
-        held, most = self._ledger.of_tenant(job.tenant), admission.tenant_max
-        if most is not None and held >= most:
-            return "tenant_full"
-        if admission.refuse_hopeless:
-            place = self._line.place_of(job, seq, self._steps_of(key, job))
-            if self._prospects.is_hopeless(key, job, place, self._now_s):
-                return "hopeless"
-        return None
+            commands.append(refused)
 
     def _stand(self, job: Job, seq: int, start_rung: int | None) -> None:
         """The job takes its place in the line."""
         key = LaneKey.of(job, start_rung)
         drop_s, reason = self._prospects.leaves(key, job)
-        steps = self._steps_of(key, job)
+        steps = self._matcher.steps(key, job)
         self._line.add(job, seq, steps, start_rung=start_rung, drop_s=drop_s, drop_reason=reason)
-
-    def _steps_of(self, key: LaneKey, job: Job) -> int:
-        return self._matcher.services(key, job, 0)[0].steps
 
     # -- ends -----------------------------------------------------------------------------------
 
@@ -286,10 +259,8 @@ class Dispatcher:
         cascade, job, service = self._cascade, running.job, running.service
         if cascade is None or event.confidence is None or job is None or service is None:
             return False
-        if job.fixed or job.variant is not None:
-            return False  # its client chose
-        if running.start_rung is not None:
-            return False  # it has been done over, and got no better rung
+        if job.fixed or job.variant is not None or running.start_rung is not None:
+            return False  # its client chose, or it has been done over already
         if not cascade.redoes(service.rung, event.confidence, self.load()):
             return False
         drop_s, _ = self._prospects.leaves(LaneKey.of(job, cascade.second), job)
@@ -317,13 +288,12 @@ class Dispatcher:
     def _engine_up(self, event: EngineUp) -> None:
         known = self._fleet.engines.get(event.engine_id)
         kept = {} if known is None else dict(known.running)
-        for job_id in () if known is None else tuple(known.running):
-            if job_id not in event.running:
-                self._requeue(job_id)
         if known is not None:
             for job_id in kept:
-                if job_id in known.running:
+                if job_id in event.running:
                     self._fleet.take_out(job_id)
+                else:
+                    self._requeue(job_id)
             self._fleet.down(known)
         key = GroupKey(event.pool, event.variants, event.places, event.price_per_s)
         engine = self._fleet.up(event.engine_id, key)

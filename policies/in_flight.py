@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from policies.commands import LowerJob
 from policies.controllers import DeadlineAware
 from policies.exits import Change, changed
-from policies.fleet import Engine, Fleet, Running
+from policies.fleet import Fleet
+from policies.groups import Engine, Running
 from policies.nouns import Job
 from policies.policy import Policy
 

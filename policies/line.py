@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from policies.commands import DropReason
 from policies.fair_share import FairShares
-from policies.fleet import Group
+from policies.groups import Group
 from policies.nouns import Job
 from policies.orders import Order
 

@@ -8,7 +8,8 @@ from random import Random
 from typing import NamedTuple
 
 from policies.controllers import DeadlineAware
-from policies.fleet import Engine, Fleet, Group
+from policies.fleet import Fleet
+from policies.groups import Engine, Group
 from policies.line import Bundle, LaneKey, Reach, WaitingLine
 from policies.nouns import Job, Service
 from policies.policy import Policy
@@ -61,6 +62,10 @@ class Matcher:
         ValueError if the ladder has none.
         """
         return self._options_of(key, job, rung).services
+
+    def steps(self, key: LaneKey, job: Job) -> int:
+        """The steps that a lane's jobs run if nothing presses."""
+        return self.services(key, job, 0)[0].steps
 
     def _options_of(self, key: LaneKey, job: Job, rung: int) -> Options:
         if self._regroupings != self._fleet.regroupings or len(self._options) >= OPTIONS_MAX:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from random import Random as Generator
 from typing import NamedTuple, Protocol
 
-from policies.fleet import Engine, Fleet, Group
+from policies.fleet import Fleet
+from policies.groups import Engine, Group
 from policies.nouns import Service
 
 

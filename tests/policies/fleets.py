@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from policies import Costs, Job, Ladder, Rung, Service
-from policies.fleet import Engine, Fleet, GroupKey, Running
+from policies.fleet import Fleet
+from policies.groups import Engine, GroupKey, Running
 
 LADDER = Ladder(
     (

@@ -32,7 +32,7 @@ from policies import (
 )
 from policies.commands import RejectReason
 from policies.exits import Change
-from policies.fleet import Running
+from policies.groups import Running
 from tests.policies.plain_fleet import PlainEngine
 from tests.policies.plain_rules import PlainRules, PlainWaiting
 

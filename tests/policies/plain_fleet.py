@@ -22,7 +22,8 @@ from policies import (
     WithinBudget,
     completion_rate_per_s,
 )
-from policies.fleet import Engine, Fleet, GroupKey, Running
+from policies.fleet import Fleet
+from policies.groups import Engine, GroupKey, Running
 
 
 @dataclass

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import Service, completion_rate_per_s
-from policies.fleet import CLOSE_LOOK, Fleet, GroupKey
+from policies.fleet import Fleet
+from policies.groups import GroupKey
 from tests.policies.fleets import BOTH, COSTS, FULL, HALF, LADDER, TURBO, fleet_of, put, running
 
 
@@ -23,25 +24,6 @@ def test_an_engine_takes_as_many_jobs_as_it_has_places() -> None:
     assert fleet.take_out("a").job_id == "a"
     assert fleet.has_free_place
     assert fleet.engine_of == {"b": engine}
-
-
-def test_the_emptiest_engine_is_the_one_with_fewest_jobs() -> None:
-    fleet = fleet_of("slow1", "slow2", "slow3")
-    put(fleet, "slow1", running("a"))
-    put(fleet, "slow2", running("b"))
-    (group,) = fleet.open_groups("full")
-    assert group.emptiest().engine_id == "slow3"
-    put(fleet, "slow3", running("c"), running("d"))
-    assert group.emptiest().engine_id == "slow1"
-
-
-def test_of_many_open_engines_the_emptiest_are_looked_at() -> None:
-    fleet = fleet_of(*(f"slow{i}" for i in range(2 * CLOSE_LOOK)))
-    for i in range(CLOSE_LOOK):
-        put(fleet, f"slow{i}", running(f"j{i}"))
-    (group,) = fleet.open_groups("full")
-    looked_at = [engine.engine_id for engine in group.candidates()]
-    assert looked_at == [f"slow{i}" for i in range(CLOSE_LOOK, 2 * CLOSE_LOOK)]
 
 
 def test_unlike_engines_form_groups_of_their_own() -> None:
@@ -129,26 +111,6 @@ def test_the_price_of_a_picture_is_its_share_of_a_full_batch() -> None:
     assert fleet.price(slow, FULL) == pytest.approx(3.0 / rate_per_s)
     assert fleet.price(fast, FULL) == pytest.approx(fleet.price(slow, FULL))  # twice, half as long
     assert fleet.price(slow, TURBO) < fleet.price(slow, HALF) < fleet.price(slow, FULL)
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=60))
-def test_what_is_kept_by_occupancy_agrees_with_counting(script: list[tuple[int, bool]]) -> None:
-    names = ["slow1", "slow2", "slow3", "fast1"]
-    fleet = fleet_of(*names)
-    started = 0
-    for pick, starts in script:
-        engine = fleet.engines[names[pick]]
-        if starts and engine.open:
-            put(fleet, names[pick], running(f"j{started}"))
-            started += 1
-        elif not starts and engine.running:
-            fleet.take_out(next(iter(engine.running)))
-        for group in fleet.hosting("full"):
-            open_ones = [e for e in group.engines.values() if e.open]
-            assert sorted(e.engine_id for e in group.open) == sorted(e.engine_id for e in open_ones)
-            assert group.free_places == sum(2 - len(e.running) for e in open_ones)
-            if open_ones:
-                assert len(group.emptiest().running) == min(len(e.running) for e in open_ones)
 
 
 @given(st.lists(st.integers(1, 20), max_size=3), st.integers(1, 3))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import EarliestDeadline, FairShare, Fifo, Job, Order, ShortestWork, Tiers
-from policies.fleet import Group, GroupKey
+from policies.groups import Group, GroupKey
 from policies.line import SPARE_ENTRIES, Reach, WaitingLine
 
 STEPS = 25
