@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from analysis import demo_command, dispatcher_benchmark, simulate_command
+from analysis.frontier import command as frontier_command
 from analysis.server_process import DemoError
 from analysis.sim_check import command as sim_check_command
 from analysis.solvers import command as solve_command
@@ -19,6 +20,7 @@ MODULES = (
     demo_command,
     simulate_command,
     sim_check_command,
+    frontier_command,
     solve_command,
     textbook_command,
     dispatcher_benchmark,
@@ -28,6 +30,7 @@ RUN = {
     "report": demo_command.run_report,
     "simulate": simulate_command.run,
     "sim-check": sim_check_command.run,
+    "frontier": frontier_command.run,
     "solve": solve_command.run,
     "textbook": textbook_command.run,
     "bench-dispatcher": dispatcher_benchmark.run,
