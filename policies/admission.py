@@ -10,9 +10,10 @@ class Admission:
     """Bounds on the line.
 
     `max_waiting` jobs may wait, and `tenant_max` of one tenant may wait and run (None: no limit of
-    its own). With `refuse_hopeless` a job whose deadline cannot be met even at its floor is refused
-    at once, and an accepted one is dropped as soon as it has become so, as in Clockwork (Gujarati
-    et al., 2020): what would be late anyway must not make others late. ValueError for a bound below 1.
+    its own). With `refuse_hopeless` a job that would miss its deadline in a full batch, even at its
+    floor, is refused at once, and an accepted one is dropped as soon as it has become so, as in
+    Clockwork (Gujarati et al., 2020): what would be late anyway must not make others late. That is
+    cautious: alone in an engine the job would be quicker. ValueError for a bound below 1.
     """
 
     max_waiting: int = 64

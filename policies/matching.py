@@ -37,7 +37,10 @@ class Options(NamedTuple):
 
 
 class Matcher:
-    """Looks at the line and the fleet, and changes neither. `draws` serves routings that draw."""
+    """Looks at the line and the fleet; all that it changes is how the line is bundled.
+
+    `draws` serves routings that draw.
+    """
 
     def __init__(self, policy: Policy, fleet: Fleet, line: WaitingLine, draws: Random) -> None:
         self._policy = policy
@@ -58,8 +61,9 @@ class Matcher:
     def services(self, key: LaneKey, job: Job, rung: int) -> tuple[Service, ...]:
         """What a lane's jobs may get while the controller stands at `rung`, best first.
 
-        One service, unless rungs are weighed job by job: then all from there down to the floor.
-        ValueError if the ladder has none.
+        One service, unless rungs are weighed job by job: then all from there down, to the floor for
+        a routing that weighs them, else to the deepest of the controller. ValueError if the ladder
+        has none.
         """
         return self._options_of(key, job, rung).services
 
