@@ -33,10 +33,9 @@ class Moves:
     size: int
     _moves: list[tuple[Integers, Integers, Array]] = field(default_factory=list)
     _ending: Array = field(init=False)
-    _leaving: Array = field(init=False)
 
     def __post_init__(self) -> None:
-        self._ending, self._leaving = np.zeros(self.size), np.zeros(self.size)
+        self._ending = np.zeros(self.size)
 
     def add(self, origin: Integers, target: ArrayLike, rate_per_s: ArrayLike) -> None:
         """From each of `origin` to its `target`; those of rate 0, and to where they are, do nothing."""
@@ -49,28 +48,16 @@ class Moves:
         """From each of `origin` the job ends as it should."""
         np.add.at(self._ending, origin, rate_per_s)
 
-    def leave(self, origin: Integers, rate_per_s: ArrayLike) -> None:
-        """From each of `origin` the job is lost; the law of response is that of jobs not lost."""
-        np.add.at(self._leaving, origin, rate_per_s)
-
     def law(self, start: Array) -> AbsorptionLaw:
         """The law of the time to the end, from these probabilities of the first state."""
         origin, target, rate = (np.concatenate(column) for column in zip(*self._moves, strict=True))
-        total = np.bincount(origin, rate, self.size) + self._ending + self._leaving
+        total = np.bincount(origin, rate, self.size) + self._ending
         uniform_per_s = float(total.max())
         stay = np.arange(self.size)
         chances = np.concatenate((rate / uniform_per_s, 1 - total / uniform_per_s))
         places = (np.concatenate((target, stay)), np.concatenate((origin, stay)))
         move = sparse.csr_array((chances, places), shape=(self.size, self.size))
-        served = 1.0 if not self._leaving.any() else self._served(move, uniform_per_s, start)
-        return AbsorptionLaw(move, self._ending / uniform_per_s, start, uniform_per_s, served)
-
-    def _served(self, move: sparse.csr_array, uniform_per_s: float, start: Array) -> float:
-        """P(the job is not lost): what it is from each state solves a linear system."""
-        matrix = sparse.eye_array(self.size, format="csc") - move.T.tocsc()
-        from scipy.sparse.linalg import spsolve
-
-        return float(start @ spsolve(matrix, self._ending / uniform_per_s)) / float(start.sum())
+        return AbsorptionLaw(move, self._ending / uniform_per_s, start, uniform_per_s)
 
 
 class AbsorptionLaw:
@@ -82,18 +69,16 @@ class AbsorptionLaw:
         ending: Array,
         start: Array,
         uniform_per_s: float,
-        served: float,
     ) -> None:
         self._move, self._uniform_per_s = move, uniform_per_s
         self._last = np.flatnonzero(ending)  # few: the sum over them is not worth a thread's start
         self._ending = ending[self._last]
         self._left = start / start.sum()
-        self._ended = [0.0]  # [k]: P(ended within k jumps | not lost)
-        self._served = served
+        self._ended = [0.0]  # [k]: P(ended within k jumps)
 
     def _grow(self, jumps: int) -> None:
         while len(self._ended) <= jumps:
-            step = float((self._left[self._last] * self._ending).sum()) / self._served
+            step = float((self._left[self._last] * self._ending).sum())
             self._ended.append(self._ended[-1] + step)
             self._left = self._move @ self._left
 

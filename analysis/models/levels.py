@@ -30,11 +30,11 @@ def stationary(rates: Rates, last: int) -> list[Array]:
     """
     up, _, down = rates(last)
     repeat = _repeating(up, _diagonal(rates, last), down)
-    factors = [repeat]  # from the top: share[n] = share[n - 1] @ factor[n]
+    factors: list[Array] = [repeat]  # from the top: share[n] = share[n - 1] @ factor[n]
     for level in range(last, 0, -1):
         above = rates(level + 1)[2]
         inner = -(_diagonal(rates, level) + factors[-1] @ above)
-        factors.append(np.linalg.solve(inner.T, rates(level - 1)[0].T).T)
+        factors.append(_right_divide(rates(level - 1)[0], inner))
     bottom = _diagonal(rates, 0) + factors[-1] @ rates(1)[2]
     shares = [_null_vector(bottom)]
     for factor in reversed(factors[1:]):
@@ -76,7 +76,12 @@ def _repeating(up: Array, within: Array, down: Array) -> Array:
         if np.abs(reach).max() < 1e-17:
             break
     inner = -(within + up @ first)
-    return np.linalg.solve(inner.T, up.T).T
+    return _right_divide(up, inner)
+
+
+def _right_divide(left: Array, right: Array) -> Array:
+    """left @ inverse of right."""
+    return np.asarray(np.linalg.solve(right.T, left.T).T, dtype=np.float64)
 
 
 def _null_vector(matrix: Array) -> Array:
@@ -85,4 +90,4 @@ def _null_vector(matrix: Array) -> Array:
     system[-1] = 1.0
     right = np.zeros(matrix.shape[0])
     right[-1] = 1.0
-    return np.maximum(np.linalg.solve(system, right), 0.0)
+    return np.asarray(np.maximum(np.linalg.solve(system, right), 0.0))

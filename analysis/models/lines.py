@@ -6,7 +6,8 @@ function          mean                          percentiles of the response time
 mm1, mmc          exact (Erlang C)              exact, closed form
 md1, mdc          exact (chain)                 exact (Franx 2001, Oper. Res. Letters 29)
 mg1               exact (Pollaczek-Khinchine)   transform inverted on a lattice, error O(h^2)
-mgc               Cosmetatos / Allen-Cunneen    approximation, see `mgc_law`
+mgc               Cosmetatos / Allen-Cunneen    approximation, see `mgc_law`; exact for
+                                                services as in mdc, mmc and `erlang_servers`
 lps               exact for the exponential     exact for that chain, see `analysis.models.lps`
                   chain
 ================= ============================= ==============================================
@@ -22,7 +23,9 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+
 from analysis.models.embedded import poisson_masses, stationary_embedded
+from analysis.models.erlang_servers import erlang_stages, mekc
 from analysis.models.laws import (
     FormulaLaw,
     LatticeLaw,
@@ -58,6 +61,7 @@ def mmc(rate_per_s: float, mean_service_s: float, servers: int) -> Prediction:
         utilisation,
         rate_per_s,
         f"M/M/{servers}: exact (Erlang C)",
+        error_estimate=1e-12,
     )
 
 
@@ -92,29 +96,55 @@ def mg1(rate_per_s: float, service: ServiceTime) -> Prediction:
     wait_s = pollaczek_khinchine_wait_s(rate_per_s, service)
     method = "M/G/1: Pollaczek-Khinchine mean, its transform inverted on a lattice"
     law = mg1_law(rate_per_s, service)
-    return prediction(wait_s, service.mean_s, law, utilisation, rate_per_s, method)
+    # The lattice's error is of the second order of its step.
+    error = (law.step_s / (wait_s + service.mean_s)) ** 2
+    figures = (wait_s, service.mean_s, law, utilisation, rate_per_s, method)
+    return prediction(*figures, error_estimate=error)
 
 
 def mgc(
     rate_per_s: float, service: ServiceTime, servers: int, mean_wait: MeanWait | None = None
 ) -> Prediction:
-    """M/G/c by approximation (one server: exact, as `mg1`).
+    """M/G/c: exact where a formula or a chain is known, else by approximation.
 
-    `mean_wait` names the formula: "cosmetatos" interpolates between M/D/c and M/M/c in the squared
-    coefficient of variation (Cosmetatos 1976, Oper. Res. Quarterly 27) and is the default up to
-    cv2 1; "allen-cunneen" scales M/M/c by (1 + cv2) / 2 and is the default beyond.
+    Exact are one server, deterministic, exponential and few-stage Erlang services. `mean_wait`
+    names an approximation instead: "cosmetatos" interpolates between M/D/c and M/M/c in the squared
+    coefficient of variation (Cosmetatos 1976, Oper. Res. Quarterly 27) and is otherwise taken up to
+    cv2 1; "allen-cunneen" scales M/M/c by (1 + cv2) / 2 and is taken beyond. error_estimate is how
+    far the two lie apart, and at least 2 %: simulated services lay within that.
     """
     if servers == 1:
         return mg1(rate_per_s, service)
+    if mean_wait is None:
+        if isinstance(service, Deterministic):
+            return mdc(rate_per_s, service.mean_s, servers)
+        if isinstance(service, Gamma) and (stages := erlang_stages(service, servers)):
+            if stages == 1:
+                return mmc(rate_per_s, service.mean_s, servers)
+            return mekc(rate_per_s, service.mean_s, stages, servers)
     utilisation = _utilisation(rate_per_s, service.mean_s, servers)
     formula = mean_wait or ("cosmetatos" if service.cv2 <= 1 else "allen-cunneen")
     wait_s = mgc_wait_s(rate_per_s, service, servers, formula)
+    other_s = mgc_wait_s(
+        rate_per_s,
+        service,
+        servers,
+        "allen-cunneen" if formula == "cosmetatos" else "cosmetatos",
+    )
     method = (
         f"M/G/{servers}: mean wait by {formula} (approximation), wait of delayed jobs shaped as in"
         f" M/G/1 at {servers} times the speed"
     )
     law = mgc_law(rate_per_s, service, servers, wait_s)
-    return prediction(wait_s, service.mean_s, law, utilisation, rate_per_s, method)
+    return prediction(
+        wait_s,
+        service.mean_s,
+        law,
+        utilisation,
+        rate_per_s,
+        method,
+        error_estimate=max(abs(other_s / wait_s - 1), 0.02),
+    )
 
 
 # -- means ----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy import special
@@ -40,7 +41,7 @@ class AheadDensity:
         ends = np.unique([0.0, *(duration_s for duration_s, _ in services)])
         cells = [
             np.linspace(low, high, 2 + math.floor(rate_per_s * (high - low)))[:-1]
-            for low, high in zip(ends[:-1], ends[1:], strict=True)
+            for low, high in pairwise(ends)
         ]
         self._ends = np.append(np.concatenate(cells), ends[-1])
         # Barycentric weights (Berrut, Trefethen 2004).
@@ -55,7 +56,7 @@ class AheadDensity:
             self._fill(size)
         inside = jumps_s[(jumps_s > 0) & (jumps_s < self._ends[-1])]
         ends = np.unique(np.concatenate((self._ends, inside)))
-        for low, high in zip(ends[:-1], ends[1:], strict=True):
+        for low, high in pairwise(ends):
             half, middle = (high - low) / 2, (high + low) / 2
             if half > 1e-15 * self._ends[-1]:
                 cell = int(np.searchsorted(self._ends, middle)) - 1

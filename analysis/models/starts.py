@@ -36,7 +36,9 @@ def start_exponential(
     return _Exponential(rate_per_s, slow_per_s, fast_per_s, waiting, servers).prediction()
 
 
-def start_deterministic(rate_per_s: float, slow_s: float, fast_s: float, waiting: int) -> Prediction:
+def start_deterministic(
+    rate_per_s: float, slow_s: float, fast_s: float, waiting: int
+) -> Prediction:
     """Deterministic services on one server: exact.
 
     The chain of jobs left behind by departures (M/G/1 type, Neuts 1989) gives the means. The
@@ -115,7 +117,9 @@ class _Exponential:
         """States of a tagged job: runs slow, runs fast, or (ahead, behind, fast) while it waits."""
         servers, shares = self._servers, self._shares
         share = np.array([level.sum() for level in shares])
-        found = min(int(np.searchsorted(np.cumsum(share), share.sum() - _START_LEFT_OUT)) + 1, share.size)
+        found = min(
+            int(np.searchsorted(np.cumsum(share), share.sum() - _START_LEFT_OUT)) + 1, share.size
+        )
         line, behind_most = max(found - servers, 0), self._waiting
         moves = Moves(2 + line * (behind_most + 1) * (servers + 1))
 
@@ -131,7 +135,9 @@ class _Exponential:
         for was_fast, rate_per_s in ((0, self._slow_per_s), (1, self._fast_per_s)):
             starts = self._starts_fast(ahead + behind)
             many = fast if was_fast else servers - fast
-            nearer = state(np.maximum(ahead - 1, 0), behind, np.clip(fast - was_fast + starts, 0, servers))
+            nearer = state(
+                np.maximum(ahead - 1, 0), behind, np.clip(fast - was_fast + starts, 0, servers)
+            )
             moves.add(here, np.where(ahead == 0, starts, nearer), many * rate_per_s)
         start = np.zeros(moves.size)
         for n, level in enumerate(shares[:found]):
@@ -157,9 +163,7 @@ class _Deterministic:
         )
         self._fast = np.maximum(np.arange(self._left.size) - 1, 0) >= waiting
         self._degraded = float(self._left[self._fast].sum())
-        self._busy = rate_per_s * (
-            (1 - self._degraded) * slow_s + self._degraded * fast_s
-        )
+        self._busy = rate_per_s * ((1 - self._degraded) * slow_s + self._degraded * fast_s)
         # A service that starts from n waiting leaves n - 1 of them ahead of who comes in it.
         starts = rate_per_s * np.concatenate(([self._left[:2].sum()], self._left[2:]))
         is_fast = np.arange(starts.size) >= waiting

@@ -138,7 +138,7 @@ def test_the_many_server_law_with_one_server_is_the_single_server_law() -> None:
 def test_cosmetatos_is_nearer_than_allen_cunneen_for_steady_service() -> None:
     case = CASES["ME24_0.8"]
     service = Gamma(1.0, 0.5)
-    ours, coarse = mgc(3.2, service, 4), mgc(3.2, service, 4, "allen-cunneen")
+    ours, coarse = mgc(3.2, service, 4, "cosmetatos"), mgc(3.2, service, 4, "allen-cunneen")
     exact_s = case["exact"]["Wq"]
     assert ours.mean_wait_s == pytest.approx(exact_s, rel=0.005)
     assert abs(ours.mean_wait_s - exact_s) < abs(coarse.mean_wait_s - exact_s)
@@ -162,6 +162,7 @@ def test_mgc_lies_near_an_independent_simulator() -> None:
         simulation.simulate_until_max_time(3000)
         waits.append(float(np.mean([r.waiting_time for r in simulation.get_all_records()[300:]])))
     interval = confidence_interval(waits, 0.999)
+    assert mgc(rate_per_s, Gamma(1.0, 0.5), servers, "cosmetatos").mean_wait_s in interval
     assert mgc(rate_per_s, Gamma(1.0, 0.5), servers).mean_wait_s in interval
 
 
