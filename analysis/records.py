@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -154,10 +154,3 @@ def confidence_interval(values: Sequence[float], level: float = 0.95) -> Interva
     quantile = float(stats.t.ppf((1 + level) / 2, n - 1))
     half_width = quantile * float(sample.std(ddof=1)) / math.sqrt(n)
     return Interval(float(sample.mean()), half_width, n)
-
-
-def replicate(
-    figure: Callable[[int], float], seeds: Iterable[int], level: float = 0.95
-) -> Interval:
-    """Run `figure` once per seed; the seeds must make the runs independent."""
-    return confidence_interval([figure(seed) for seed in seeds], level)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.records import Record, confidence_interval, replicate, summarise
+from analysis.records import Record, confidence_interval, summarise
 
 
 def record(latency_s: float, *, steps: int = 10, degraded: bool = False) -> Record:
@@ -36,8 +36,8 @@ def test_a_confidence_interval_covers_the_mean_as_often_as_it_says() -> None:
     assert hits / 2000 == pytest.approx(0.9, abs=0.025)
 
 
-def test_replications_are_run_once_per_seed() -> None:
-    interval = replicate(float, [1, 2, 3])
+def test_an_interval_is_students() -> None:
+    interval = confidence_interval([1.0, 2.0, 3.0])
     assert (interval.mean, interval.replications) == (2.0, 3)
     assert interval.half_width == pytest.approx(2.484, abs=0.001)
 

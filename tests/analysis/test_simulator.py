@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.models.lines import md1, mg1, mgc, mm1
-from analysis.records import Result, confidence_interval, replicate, summarise
+from analysis.records import Interval, Result, confidence_interval, summarise
 from analysis.service_times import Deterministic, Empirical
 from analysis.simulator import Arrival, EngineSpec, Overheads, Template, simulate
 from policies import Controller, ExitRules, Hysteresis, Ladder, Rung, Static
@@ -93,20 +94,24 @@ def mean_response_s(rate_per_s: float, costs: Costs, seed: int, engines: int = 1
     return float(result.latencies_s(warm_up=500).mean())
 
 
+def over_seeds(figure: Callable[[int], float]) -> Interval:
+    return confidence_interval([figure(seed) for seed in range(8)], 0.999)
+
+
 def test_exponential_steps_give_mm1() -> None:
-    interval = replicate(lambda seed: mean_response_s(0.7, Drawn(seed), seed), range(8), 0.999)
+    interval = over_seeds(lambda seed: mean_response_s(0.7, Drawn(seed), seed))
     assert mm1(0.7, 1.0).mean_response_s in interval
     assert interval.half_width < 0.15 * interval.mean
 
 
 def test_steps_of_one_length_give_md1() -> None:
-    interval = replicate(lambda seed: mean_response_s(0.7, Unit(0), seed), range(8), 0.999)
+    interval = over_seeds(lambda seed: mean_response_s(0.7, Unit(0), seed))
     assert md1(0.7, 1.0).mean_response_s in interval
     assert interval.half_width < 0.15 * interval.mean
 
 
 def test_two_engines_give_mdc_as_approximated() -> None:
-    interval = replicate(lambda seed: mean_response_s(1.4, Unit(0), seed, 2), range(8), 0.999)
+    interval = over_seeds(lambda seed: mean_response_s(1.4, Unit(0), seed, 2))
     predicted = mgc(1.4, Deterministic(1.0), 2).mean_response_s
     assert abs(predicted - interval.mean) <= interval.half_width + 0.01 * interval.mean
 
@@ -126,7 +131,7 @@ def test_a_static_run_of_mixed_pictures_gives_mg1() -> None:
         ]
         return float(simulate(arrivals, server(batch=1)).latencies_s(warm_up=500).mean())
 
-    interval = replicate(figure, range(8), 0.999)
+    interval = over_seeds(figure)
     assert mg1(rate_per_s, Empirical(services)).mean_response_s in interval
 
 

@@ -89,6 +89,7 @@ def test_only_work_that_was_done_counts_as_busy() -> None:
     assert busy_s == {"e0": pytest.approx(0.2), "e1": pytest.approx(2 * ALONE_S)}
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 1000),

@@ -83,6 +83,22 @@ def test_boundaries_run_together_or_one_by_one_give_the_same_records(
     assert_alike(together, simulate(arrivals, replace(what, costs_vary=True)))
 
 
+def test_costs_that_vary_are_asked_for_at_every_boundary() -> None:
+    class Counted(Fixed):
+        asked = 0
+
+        def step_s(self, variant: str, batch: int, guided: int | None = None) -> float:
+            self.asked += 1
+            return super().step_s(variant, batch, guided)
+
+    asked = []
+    for vary in (True, False):
+        costs = Counted()
+        simulate([Arrival(0.0, ANY)], replace(server(costs=costs), costs_vary=vary))
+        asked.append(costs.asked)  # the dispatcher's own questions are in both
+    assert asked[0] - asked[1] == 25 - 1
+
+
 # -- time and money -------------------------------------------------------------------------------
 
 
