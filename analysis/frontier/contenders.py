@@ -42,8 +42,12 @@ MAX_WAITING = 1000
 DEADLINE_WISH = 4.0
 """Jobs without a deadline should end within so many unloaded responses; here every job has one."""
 
-DEPTH_SHARE = 0.3
-"""Where the lowest rung is the knob, the share of the slack that may be spent while others wait."""
+SHARE = 0.4
+"""The share of its slack that a job may spend while others wait, where that is not the knob."""
+
+DRAIN = 3.0
+"""The longest that the line may take to drain for deadline-aware policies, where that is not the
+knob: somewhat less than the shorter deadline, since a job must also run."""
 
 FINISH_FROM = 0.8
 """From this share of its steps on a run may be finished at once (the ladder tool's advice)."""
@@ -91,50 +95,53 @@ class Solved:
 def baselines(ladder: Ladder, own: Ladder, solved: Solved) -> list[Contender]:
     """The issue's baselines. `own` is the ladder of models that the papers' systems have."""
     deepest = ladder.last
-    found = [
-        Contender("always-full", "always full", "baseline", "", (_plain("", ladder, Static(0)),)),
-        Contender(
-            "always-cheapest",
-            "always cheapest",
-            "baseline",
-            "",
-            (_plain("", ladder, Static(deepest)),),
-        ),
-        Contender(
+    plain = [
+        _baseline("always-full", "always full", "", [_plain("", ladder, Static(0))]),
+        _baseline("always-cheapest", "always cheapest", "", [_plain("", ladder, Static(deepest))]),
+        _baseline(
             "static",
             "static rung",
-            "baseline",
             "rung",
-            tuple(_plain(str(ladder[r]), ladder, Static(r)) for r in range(1, deepest)),
+            [_plain(str(ladder[rung]), ladder, Static(rung)) for rung in range(1, deepest)],
         ),
-        Contender(
+        _baseline(
             "random-split",
             "random split",
-            "baseline",
             "share at full steps, the rest at the cheapest rung",
-            tuple(
-                _plain(f"{share:g}", ladder, _two_way(share, deepest)) for share in (0.9, 0.5, 0.1)
-            ),
+            [_plain(f"{share:g}", ladder, _two_way(share, deepest)) for share in (0.9, 0.5, 0.1)],
         ),
-        Contender(
+        _baseline(
+            "clockwork",
+            "Clockwork",
+            "rung",
+            [
+                Setting(str(ladder[rung]), _ours(ladder, Static(rung), KEEP, STRICT))
+                for rung in range(deepest)
+            ],
+        ),
+    ]
+    found = [*plain, *_from_papers(ladder, own, solved)]
+    return [contender for contender in found if contender.settings]
+
+
+def _from_papers(ladder: Ladder, own: Ladder, solved: Solved) -> list[Contender]:
+    """Those that need a solver."""
+    splits = {label: Split.from_plain(data) for label, data in solved.proteus.items()}
+    return [
+        _baseline(
             "proteus-own",
             "Proteus, models only",
-            "baseline",
             "headroom",
-            tuple(
+            [
                 _plain(label, own, Split.from_plain(data))
                 for label, data in solved.proteus_own.items()
-            ),
+            ],
         ),
-        Contender(
+        _baseline(
             "proteus",
             "Proteus, our ladder",
-            "baseline",
             "headroom",
-            tuple(
-                _plain(label, ladder, Split.from_plain(data))
-                for label, data in solved.proteus.items()
-            ),
+            [_plain(label, ladder, split) for label, split in splits.items()],
         ),
         Contender(
             "diffserve",
@@ -142,20 +149,10 @@ def baselines(ladder: Ladder, own: Ladder, solved: Solved) -> list[Contender]:
             "baseline",
             "headroom",
             tuple(
-                _plain(label, ladder, Cascade.from_plain(data, deepest, 0))
+                _plain(label, ladder, Cascade.from_plain(data, ladder.last, 0))
                 for label, data in solved.cascade.items()
             ),
             judged=True,
-        ),
-        Contender(
-            "clockwork",
-            "Clockwork",
-            "baseline",
-            "rung",
-            tuple(
-                Setting(str(ladder[rung]), _ours(ladder, Static(rung), KEEP, STRICT))
-                for rung in range(deepest)
-            ),
         ),
         Contender(
             "proteus-strict",
@@ -163,12 +160,15 @@ def baselines(ladder: Ladder, own: Ladder, solved: Solved) -> list[Contender]:
             "hybrid",
             "headroom",
             tuple(
-                Setting(label, _ours(ladder, Split.from_plain(data), KEEP, STRICT))
-                for label, data in solved.proteus.items()
+                Setting(label, _ours(ladder, split, KEEP, STRICT))
+                for label, split in splits.items()
             ),
         ),
     ]
-    return [contender for contender in found if contender.settings]
+
+
+def _baseline(key: str, title: str, knob: str, settings: Sequence[Setting]) -> Contender:
+    return Contender(key, title, "baseline", knob, tuple(settings))
 
 
 def ours(ladder: Ladder, solved: Solved, unloaded_s: float) -> list[Contender]:
@@ -176,26 +176,32 @@ def ours(ladder: Ladder, solved: Solved, unloaded_s: float) -> list[Contender]:
 
     Times of knobs are multiples of unloaded_s, the response of a full run alone.
     """
+    found = [
+        *_by_line(ladder, unloaded_s),
+        *_by_deadline(ladder, unloaded_s),
+        *_by_more(ladder, solved, unloaded_s),
+    ]
+    return [contender for contender in found if contender.settings]
+
+
+def _by_line(ladder: Ladder, unloaded_s: float) -> list[Contender]:
+    """Controllers that go by the line alone."""
     deepest = ladder.last
-    scores = ladder.scores()
 
     def proportional(target: float) -> LoadProportional:
         return LoadProportional(target * unloaded_s, deepest)
 
-    def deadline_aware(share: float, lowest: int = deepest) -> DeadlineAware:
-        return DeadlineAware(lowest, DEADLINE_WISH * unloaded_s, share=share)
-
-    found = [
+    return [
         _swept(
             "threshold",
-            "multi-level thresholds, re-plan",
+            "multi-level thresholds, re-plan, EDF",
             "jobs waiting a rung",
             (1, 2, 4, 8),
             lambda step: _ours(ladder, _threshold(int(step), deepest), REPLAN, OPEN),
         ),
         _swept(
             "hysteresis",
-            "hysteresis, re-plan",
+            "hysteresis, re-plan, EDF",
             "jobs waiting a rung",
             (2, 4, 8),
             lambda step: _ours(ladder, _hysteresis(int(step), deepest), REPLAN, OPEN),
@@ -221,40 +227,71 @@ def ours(ladder: Ladder, solved: Solved, unloaded_s: float) -> list[Contender]:
             (0.3, 1.0),
             lambda target: _ours(ladder, proportional(target), FINISH, STRICT),
         ),
+    ]
+
+
+def _by_deadline(ladder: Ladder, unloaded_s: float) -> list[Contender]:
+    """Each job as good as its deadline allows."""
+
+    def deadline_aware(
+        share: float = SHARE, drain: float = DRAIN, lowest: int = ladder.last
+    ) -> DeadlineAware:
+        wish_s, drain_s = DEADLINE_WISH * unloaded_s, drain * unloaded_s
+        return DeadlineAware(lowest, wish_s, share=share, drain_s=drain_s)
+
+    return [
         _swept(
             "deadline-start",
             "deadline-aware at start, EDF, refusing",
             "share of the slack spent while others wait",
-            (0.2, 0.3, 0.4),
+            (0.3, 0.5),
             lambda share: _ours(ladder, deadline_aware(share), KEEP, STRICT),
         ),
         _swept(
             "deadline-replan",
             "deadline-aware, re-plan, EDF, refusing",
             "share of the slack spent while others wait",
-            (0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+            (0.2, 0.3, 0.4, 0.5, 0.7, 1.0),
             lambda share: _ours(ladder, deadline_aware(share), REPLAN, STRICT),
+        ),
+        _swept(
+            "deadline-drain",
+            "deadline-aware by its line, re-plan, EDF, refusing",
+            "drain time, unloaded responses",
+            (1.0, 2.0, 4.0, 5.0),
+            lambda drain: _ours(ladder, deadline_aware(drain=drain), REPLAN, STRICT),
         ),
         Contender(
             "deadline-depth",
             "deadline-aware down to a rung, re-plan, EDF, refusing",
             "ours",
-            f"the lowest rung; share {DEPTH_SHARE:g}",
+            "the lowest rung",
             tuple(
                 Setting(
                     str(ladder[rung]),
-                    _ours(ladder, deadline_aware(DEPTH_SHARE, rung), REPLAN, STRICT),
+                    _ours(ladder, deadline_aware(lowest=rung), REPLAN, STRICT),
                 )
-                for rung in range(deepest)
+                for rung in range(ladder.last)
             ),
         ),
         _swept(
             "deadline-finish",
             "deadline-aware, finish now, EDF, refusing",
             "share of the slack spent while others wait",
-            (0.3, 0.4),
+            (0.3, 0.5),
             lambda share: _ours(ladder, deadline_aware(share), FINISH, STRICT),
         ),
+    ]
+
+
+def _by_more(ladder: Ladder, solved: Solved, unloaded_s: float) -> list[Contender]:
+    """Controllers that go by quality earned, by the trend, and by a solved table."""
+    scores = ladder.scores()
+
+    def proportional(target: float) -> LoadProportional:
+        return LoadProportional(target * unloaded_s, ladder.last)
+
+    return [
         _swept(
             "budget",
             "quality budget over load-proportional, re-plan, EDF, refusing",
@@ -284,7 +321,6 @@ def ours(ladder: Ladder, solved: Solved, unloaded_s: float) -> list[Contender]:
             ),
         ),
     ]
-    return [contender for contender in found if contender.settings]
 
 
 def _swept(

@@ -25,6 +25,9 @@ Picks = NDArray[np.int64]
 """Replications drawn with replacement, a row for each draw."""
 
 DRAWS = 4000
+ROUNDING = 1e-9
+"""A setting whose every picture has a score has that mean, in whatever order they were added up."""
+
 RATIO_WANTED = 1 / 3
 """The issue: at equal quality at most a third of the violations of the best baseline."""
 
@@ -155,15 +158,15 @@ def _all(one: Outcome) -> Picks:
 
 def fewest_violations(outcomes: Sequence[Outcome], quality: float) -> Mixture | None:
     """The fewest violations at this quality or better, if any setting (or mixture) reaches it."""
-    better = [one for one in outcomes if one.quality >= quality]
+    better = [one for one in outcomes if one.quality >= quality - ROUNDING]
     if not better:
         return None
     # Of equally few violations the better quality.
     found = Mixture(min(better, key=lambda one: (one.share, -one.quality)))
-    worse = [one for one in outcomes if one.quality < quality]
+    worse = [one for one in outcomes if one.quality < quality - ROUNDING]
     least = found.share
     for high, low in product(better, worse):
-        if low.share < least:
+        if low.share < least and high.quality > quality + ROUNDING:
             mixture = Mixture(high, low, _weight_for(quality, high, low))
             if mixture.share < least:
                 found, least = mixture, mixture.share
