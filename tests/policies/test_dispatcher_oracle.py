@@ -79,6 +79,7 @@ CONTROLLERS: tuple[Controller, ...] = (
     Hysteresis.threshold((1, 2, 3)),
     LoadProportional(60.0, 3),
     DeadlineAware(3, 60.0, share=0.5),
+    DeadlineAware(3, 80.0),
     DeadlineAware(2, 30.0, margin_s=2.0, drain_s=20.0),
     QualityBudget(LEVELS, LADDER.scores(), 0.9),
     DecisionTable((RateBand(2.0, ((0, 0, 1, 2, 3),) * 4), RateBand(math.inf, ((1, 2, 3),) * 4))),
@@ -138,7 +139,7 @@ class Script:
         steps = random.choice((4, 9, 10, 30)) if fixed or random.random() < 0.25 else None
         deadline_s = None
         if random.random() < 0.6:
-            deadline_s = self.now_s + random.choice((0.0, 5.0, 20.0, 50.0, 100.0, 400.0))
+            deadline_s = self.now_s + random.choice((0.0, 5.0, 20.0, 40.0, 60.0, 100.0, 400.0))
         job = Job(
             f"job{len(self.jobs)}",
             self.now_s - random.choice((0.0, 0.0, 3.0)),
@@ -190,10 +191,10 @@ class Script:
         random = self.random
         engine_id = random.choice([engine for _, engine in self.running()] or ENGINES)
         told = tuple(
-            Progress(job, done, done + random.randrange(25))
+            Progress(job, done, done + random.choice((0, 3, 12, 24)))
             for job, engine in self.running()
             if engine == engine_id and random.random() < 0.8
-            for done in (random.randrange(12),)
+            for done in (random.choice((0, 0, 4, 12)),)
         )
         return EngineProgressed(self.now_s, engine_id, told)
 
