@@ -16,6 +16,7 @@ from analysis.models.general import ggc
 from analysis.models.impatience import erlang_a
 from analysis.models.lines import mdc, mg1, mgc, mmc
 from analysis.models.lps import lps
+from analysis.models.midflight import in_flight_deterministic
 from analysis.models.starts import start_deterministic, start_exponential
 from analysis.models.steady import Prediction
 from analysis.models.tandem import Station, tandem
@@ -238,6 +239,10 @@ MODELS: dict[str, Model] = {
             Form({**_LAM, **_SPEEDS, "K": _whole(0)}, _C),
         ),
         _start,
+    ),
+    "inflight_deterministic": _one(
+        lambda p: in_flight_deterministic(p["lam"], p["D1"], p["D2"], p["K"]),
+        {**_LAM, "D1": _positive, "D2": _positive, "K": _whole(1)},
     ),
     "bulk": _one(
         lambda p: bulk(p["lam"], p["a"], p["c"], p["b"]),

@@ -45,12 +45,12 @@ class FormulaLaw:
     def percentile(self, share: float) -> float:
         """Root of the formula, to 1e-12 relative."""
         require_share(share)
-        high = self.scale_s
+        low, high = 0.0, self.scale_s
         while self.formula(high) < share:
-            high *= 2
-        if self.formula(0.0) >= share:
+            low, high = high, 2 * high
+        if low == 0 and self.formula(0.0) >= share:
             return 0.0
-        root = brentq(lambda t: self.formula(t) - share, 0.0, high, xtol=1e-14, rtol=1e-13)
+        root = brentq(lambda t: self.formula(t) - share, low, high, xtol=1e-14, rtol=1e-13)
         return float(root)
 
 
