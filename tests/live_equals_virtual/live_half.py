@@ -1,7 +1,8 @@
 """The live service in virtual time: gateways, the driver, reporters, hosts and step engines.
 
-All are the ones that serve, but for Ray between them, threads, and the networks' arithmetic. What a
-message takes is nothing; what an engine's work takes is what its costs bill.
+All are the ones that serve, but for Ray between them, threads, and the networks' arithmetic. A
+message takes no time, and grants of one moment arrive in the order in which they were sent; what an
+engine's work takes is what its costs bill.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from random import Random
-from typing import cast
+from typing import Any, cast
 
 from analysis.simulator import Arrival, EngineSpec, Failure, Server
 from pipelines.engine import StepEngine
+from policies.commands import StartJob
 from policies.dispatcher import Dispatcher
 from policies.nouns import Job
 from serve.backend import Backend, EngineLost
@@ -92,6 +95,45 @@ class VirtualPump:
         self._dead = True
 
 
+class Post:
+    """Brings grants to the engines once nothing else is left to do at a moment."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._sent: dict[str, int] = {}
+        self._number = count()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        loop.before_jumps.append(self._deliver)
+
+    def send(self, job_id: str) -> None:
+        """A grant of this job leaves the dispatcher now."""
+        self._sent[job_id] = next(self._number)
+
+    async def arrival(self, job_id: str) -> None:
+        """Wait until the grant is there."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append((self._sent[job_id], future))
+        await future
+
+    def _deliver(self) -> bool:
+        due, self._waiting = sorted(self._waiting, key=lambda one: one[0]), []
+        for _, future in due:
+            if not future.cancelled():
+                future.set_result(None)
+        return bool(due)
+
+
+class SendingDriver(QueueDriver):
+    """Tells the post in which order it grants places."""
+
+    def __init__(self, post: Post, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._post = post
+
+    def _start(self, command: StartJob) -> None:
+        self._post.send(command.job_id)
+        super()._start(command)
+
+
 class DirectLink:
     """The driver, without Ray in between."""
 
@@ -108,8 +150,9 @@ class DirectLink:
 class DirectBackend:
     """What a `Maker` needs of the service behind it, without Ray in between."""
 
-    def __init__(self, driver: QueueDriver, hosts: Mapping[str, EngineHost]) -> None:
+    def __init__(self, driver: QueueDriver, post: Post, hosts: Mapping[str, EngineHost]) -> None:
         self._driver = driver
+        self._post = post
         self._hosts = hosts
         self.grants: dict[str, Grant] = {}
         self.done: dict[str, Done] = {}
@@ -122,6 +165,7 @@ class DirectBackend:
 
     async def generate(self, grant: Grant, order: Order) -> AsyncGenerator[EngineWord]:
         self.grants[grant.job_id] = grant
+        await self._post.arrival(grant.job_id)
         host = self._hosts[grant.engine_id]
         async with contextlib.aclosing(host.run(order, grant.service, grant.engine_id)) as words:
             async for word in words:
@@ -137,22 +181,24 @@ class LiveService:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        self._loop, post = loop, Post(loop)
         self.dispatcher = Dispatcher(
             server.policy,
             costs=server.costs,
             draws=Random(server.seed),
             rate_window_s=server.rate_window_s,
         )
-        self.driver = QueueDriver(
-            self.dispatcher, clock=self._loop.time, hold_s=server.hold_s, claim_s=CLAIM_S
+        self.driver = SendingDriver(
+            post, self.dispatcher, clock=loop.time, hold_s=server.hold_s, claim_s=CLAIM_S
         )
         self._reporters: dict[str, EngineReporter] = {}
         self._hosts: dict[str, EngineHost] = {}
         for spec in server.engines:
             self._come_up(spec)
         self._failures = [asyncio.create_task(self._fail(one)) for one in server.failures]
-        self.backend = DirectBackend(self.driver, self._hosts)
+        self.backend = DirectBackend(self.driver, post, self._hosts)
         self._maker = Maker(cast(Backend, self.backend), 0, 0, clock=self._loop.time)
 
     def _come_up(self, spec: EngineSpec) -> None:
