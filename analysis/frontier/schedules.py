@@ -41,12 +41,8 @@ class Schedule:
     @property
     def title(self) -> str:
         """What stands above its panel."""
-        shape = {
-            "poisson": "Poisson",
-            "bursty": f"bursts of {BURST.factor:g} times the mean,",
-            "diurnal": "a day,",
-        }[self.kind]
-        return f"{shape} {self.load:g} times capacity"
+        shape = {"poisson": "Poisson", "bursty": "bursts", "diurnal": "a day"}[self.kind]
+        return f"{shape} at {self.load:g} times capacity"
 
     def times_s(self, capacity_per_s: float, seed: int) -> Times:
         """The instants of arrival; the same for the same seed."""

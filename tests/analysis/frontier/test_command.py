@@ -39,7 +39,7 @@ def test_a_race_is_written_as_page_record_and_figure(
     assert len(jobs) == 1  # everybody had the same
     said = out.with_suffix(".md").read_text(encoding="utf-8")
     assert "](frontier.svg)" in said
-    assert "- **Poisson 2 times capacity**: ours" in said
+    assert "- **Poisson at 2 times capacity**: ours" in said
     assert out.with_suffix(".svg").read_text(encoding="utf-8").count("<svg") == 1
     told = capsys.readouterr()
     assert "about" in told.err
