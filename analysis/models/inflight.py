@@ -61,8 +61,9 @@ class InFlight:
 
     @cached_property
     def last(self) -> int:
-        """From this many jobs on nothing changes any more."""
-        return max(len(self.finish_per_s[0]), self.up_at)
+        """From this many jobs on nothing changes any more; a departure from the one just above
+        `down_at`, which may be up_at itself, still does."""
+        return max(len(self.finish_per_s[0]), self.up_at + 1)
 
     @cached_property
     def phases(self) -> tuple[Array, Array]:

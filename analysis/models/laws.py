@@ -17,6 +17,7 @@ from scipy.optimize import brentq
 from analysis.service_times import Array, ServiceTime
 
 LATTICE_POINTS = 1 << 18
+SEARCH_POINTS = 1 << 12
 TAIL_TOLERANCE = 1e-10
 MAX_DOUBLINGS = 24
 
@@ -112,17 +113,17 @@ def convolve(a: Array, b: Array) -> Array:
 
 
 def on_long_enough_lattice(build: Callable[[int, float], Array], scale_s: float) -> LatticeLaw:
-    """Build masses on ever longer lattices until the further half of one holds none.
+    """Build masses on a lattice whose further half holds none.
 
-    Mass beyond the lattice wraps round to its start, so the length is what bounds the error.
-    ValueError if the tail is too heavy for any lattice that is fine enough.
+    Mass beyond the lattice wraps round to its start, so the length is what bounds the error; a
+    coarse lattice finds it. ValueError if the tail is too heavy for any lattice that is fine enough.
     """
     length_s = 8 * scale_s
     for _ in range(MAX_DOUBLINGS):
-        step_s = length_s / LATTICE_POINTS
-        mass = build(LATTICE_POINTS, step_s)
-        if float(np.abs(mass[LATTICE_POINTS // 2 :]).sum()) < TAIL_TOLERANCE * LATTICE_POINTS**0.5:
-            return LatticeLaw(mass, step_s)
+        coarse = build(SEARCH_POINTS, length_s / SEARCH_POINTS)
+        if float(np.abs(coarse[SEARCH_POINTS // 2 :]).sum()) < TAIL_TOLERANCE:
+            step_s = length_s / LATTICE_POINTS
+            return LatticeLaw(build(LATTICE_POINTS, step_s), step_s)
         length_s *= 2
     raise ValueError("the service times have too heavy a tail; check the sample for outliers")
 
