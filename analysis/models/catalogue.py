@@ -16,8 +16,9 @@ from analysis.models.general import ggc
 from analysis.models.impatience import erlang_a
 from analysis.models.lines import mdc, mg1, mgc, mmc
 from analysis.models.lps import lps
+from analysis.models.many_lines import start_deterministic_servers
 from analysis.models.midflight import in_flight_deterministic
-from analysis.models.starts import start_deterministic, start_exponential
+from analysis.models.starts import start_exponential
 from analysis.models.steady import Prediction
 from analysis.models.tandem import Station, tandem
 from analysis.models.thresholds import hysteresis, mmpp_m1, threshold
@@ -197,7 +198,7 @@ def _hysteresis(arrivals: Poisson | Mmpp, p: dict[str, Value]) -> Prediction:
 
 def _start(p: dict[str, Value]) -> Prediction:
     if "D1" in p:
-        return start_deterministic(p["lam"], p["D1"], p["D2"], p["K"])
+        return start_deterministic_servers(p["lam"], p["D1"], p["D2"], p["K"], p.get("c", 1))
     return start_exponential(p["lam"], p["mu1"], p["mu2"], p["K"], p.get("c", 1))
 
 
@@ -235,7 +236,7 @@ MODELS: dict[str, Model] = {
     ),
     "start_threshold": Model(
         (
-            Form({**_LAM, "D1": _positive, "D2": _positive, "K": _whole(0)}, {}),
+            Form({**_LAM, "D1": _positive, "D2": _positive, "K": _whole(0)}, _C),
             Form({**_LAM, **_SPEEDS, "K": _whole(0)}, _C),
         ),
         _start,

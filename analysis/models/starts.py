@@ -32,7 +32,7 @@ def start_exponential(
     A chain of (jobs in the system, fast services under way) and a tagged job followed through it.
     ValueError for parameters that cannot be; Unstable if the fast rate does not keep up.
     """
-    _check(rate_per_s, 1 / slow_per_s, 1 / fast_per_s, waiting, servers)
+    check_starts(rate_per_s, 1 / slow_per_s, 1 / fast_per_s, waiting, servers)
     return _Exponential(rate_per_s, slow_per_s, fast_per_s, waiting, servers).prediction()
 
 
@@ -46,13 +46,16 @@ def start_deterministic(
     and fast services, whose law follows job by job from those ahead and those behind.
     ValueError for parameters that cannot be; Unstable if the fast service does not keep up.
     """
-    _check(rate_per_s, slow_s, fast_s, waiting, 1)
+    check_starts(rate_per_s, slow_s, fast_s, waiting, 1)
     if fast_s > slow_s:
         raise ValueError(f"fast_s {fast_s} must not be longer than slow_s {slow_s}")
     return _Deterministic(rate_per_s, slow_s, fast_s, waiting).prediction()
 
 
-def _check(rate_per_s: float, slow_s: float, fast_s: float, waiting: int, servers: int) -> None:
+def check_starts(
+    rate_per_s: float, slow_s: float, fast_s: float, waiting: int, servers: int
+) -> None:
+    """ValueError for parameters that cannot be; Unstable if the fast service does not keep up."""
     Poisson(rate_per_s)
     for name, value in (("slow", slow_s), ("fast", fast_s)):
         if not (value > 0 and math.isfinite(value)):

@@ -11,6 +11,7 @@ from analysis.models.bulk import bulk
 from analysis.models.erlang_servers import mekc
 from analysis.models.impatience import erlang_a
 from analysis.models.lines import mdc, mg1, mgc
+from analysis.models.midflight import in_flight_deterministic
 from analysis.models.starts import start_deterministic, start_exponential
 from analysis.models.steady import Prediction
 from analysis.models.thresholds import hysteresis, mmpp_m1, threshold
@@ -83,6 +84,12 @@ GRID: list[tuple[str, Callable[[], Prediction], Arrivals, Server]] = [
         partial(start_deterministic, 1.4, 1.0, 0.37, 2),
         Poisson(1.4),
         OneLine(Deterministic(1.0), 1, StartThreshold(2, 1 / 0.37)),
+    ),
+    (
+        "in flight, deterministic",
+        partial(in_flight_deterministic, 1.5, 1.0, 0.45, 3),
+        Poisson(1.5),
+        InFlight(Deterministic(1.0), 1.0, 1 / 0.45, 3),
     ),
     ("bulk", partial(bulk, 2.2, 0.6, 0.15, 3), Poisson(2.2), Bulk(0.6, 0.15, 3)),
     ("bulk, no setup", partial(bulk, 1.6, 0.0, 0.5, 4), Poisson(1.6), Bulk(0.0, 0.5, 4)),
