@@ -42,6 +42,7 @@ bench-engine: $(RUN_READY) ## Measure the engine beside the library's pipeline, 
 
 bench-policies: $(RUN_READY) ## Time the dispatcher and the simulators, and hold these against reference values (3 min, nothing else running)
 	@$(BIN)/python -m analysis bench-dispatcher --out analysis/benchmarks/dispatcher
+	@$(BIN)/python -m analysis bench-simulator --out analysis/benchmarks/simulator
 	@$(BIN)/python -m analysis textbook --all --out analysis/benchmarks/textbook
 
 bench-gpu: $(RUN_READY) ## Measure full-size architectures on a CUDA card; without one, say what was not measured

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
-from analysis import demo_command, dispatcher_benchmark, simulate_command
+from analysis import demo_command, dispatcher_benchmark, simulate_command, simulator_benchmark
 from analysis.frontier import command as frontier_command
 from analysis.server_process import DemoError
 from analysis.sim_check import command as sim_check_command
@@ -24,6 +24,7 @@ MODULES = (
     solve_command,
     textbook_command,
     dispatcher_benchmark,
+    simulator_benchmark,
 )
 RUN = {
     "demo": demo_command.run,
@@ -34,6 +35,7 @@ RUN = {
     "solve": solve_command.run,
     "textbook": textbook_command.run,
     "bench-dispatcher": dispatcher_benchmark.run,
+    "bench-simulator": simulator_benchmark.run,
 }
 
 

@@ -160,6 +160,9 @@ class Dispatcher:
         jobs or engines change nothing: they are repetitions of something already settled.
         """
         self._now_s = max(self._now_s, event.now_s)
+        if isinstance(event, EngineProgressed) and self._by_deadline is None:
+            self._progressed(event)  # serves estimates; what ended at that moment decides
+            return ()
         commands: list[Command] = []
         self._drop_due(commands)
         touched = self._apply(event, commands)
@@ -286,6 +289,8 @@ class Dispatcher:
     # -- engines --------------------------------------------------------------------------------
 
     def _engine_up(self, event: EngineUp) -> None:
+        key = GroupKey(event.pool, event.variants, event.places, event.price_per_s)
+        self._fleet.check(event.engine_id, key)
         known = self._fleet.engines.get(event.engine_id)
         kept = {} if known is None else dict(known.running)
         if known is not None:
@@ -295,7 +300,6 @@ class Dispatcher:
                 else:
                     self._requeue(job_id)
             self._fleet.down(known)
-        key = GroupKey(event.pool, event.variants, event.places, event.price_per_s)
         engine = self._fleet.up(event.engine_id, key)
         for job_id in event.running:
             if job_id in self._fleet.engine_of:

@@ -41,13 +41,22 @@ class Fleet:
 
     # -- membership -----------------------------------------------------------------------------
 
-    def up(self, engine_id: str, key: GroupKey) -> Engine:
-        """An engine comes up, with nothing running. ValueError if it lacks costs that others have."""
+    @property
+    def has_costs(self) -> bool:
+        """Whether anything can be estimated."""
+        return bool(self._costs)
+
+    def check(self, engine_id: str, key: GroupKey) -> None:
+        """ValueError if an engine of this kind would lack costs that others have."""
         if self._costs and key.pool not in self._costs:
             raise ValueError(
                 f"engine {engine_id} is of pool {key.pool!r}, for which there is no cost table;"
                 f" there are tables for {', '.join(sorted(self._costs))}"
             )
+
+    def up(self, engine_id: str, key: GroupKey) -> Engine:
+        """An engine comes up, with nothing running. ValueError as `check`."""
+        self.check(engine_id, key)
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = Group(key, self.regroupings)
@@ -247,6 +256,9 @@ class Fleet:
     ) -> float:
         """A step of this batch; with `service`, the mean over its guided and unguided steps."""
         pool = engine.group.key.pool
+        batch = min(
+            batch, engine.group.key.places
+        )  # one that came up anew may hold more for a while
         share = 1.0 if service is None else service.guidance_share
         steps = 0 if service is None or share >= 1.0 else service.steps
         key = (pool, variant, batch, steps, share)

@@ -84,10 +84,10 @@ class Matcher:
     def _listed(self, key: LaneKey, job: Job, rung: int) -> tuple[Service, ...]:
         first = rung if key.start_rung is None else key.start_rung
         last = first
-        if self.routing_of(key.objective).weighs_rungs:
-            last = self._policy.ladder.last
-        elif self._by_deadline is not None:
+        if self._by_deadline is not None:
             last = max(first, self._by_deadline.deepest)
+        elif self.routing_of(key.objective).weighs_rungs:
+            last = self._policy.ladder.last
         ladder, hosted = self._policy.ladder, self._fleet.hosted
         steps_down = (service_for(job, ladder, r, hosted) for r in range(first, last + 1))
         return tuple(dict.fromkeys(steps_down))
@@ -104,7 +104,10 @@ class Matcher:
         return tuple(dict.fromkeys(groups))
 
     def can_ever_start(self, key: LaneKey, job: Job) -> bool:
-        """Whether the ladder has a rung for such a job."""
+        """Whether the ladder has a rung for such a job, and its objective what it goes by."""
+        routing = self._policy.routing if key.objective is None else OBJECTIVES.get(key.objective)
+        if routing is None or (routing.needs_costs and not self._fleet.has_costs):
+            return False
         try:
             self.services(key, job, 0)
         except ValueError:

@@ -172,7 +172,7 @@ def page(measured: Sequence[Measured], made_by: dict[str, Any]) -> str:
     machine, versions = made_by["hardware"], made_by["versions"]
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
     lines = [
-        "# The simulators: values beside an independent reference's, and speed",
+        "# The compiled simulator: values beside an independent reference's, and speed",
         "",
         f"`{made_by['command']}` at commit {made_by['commit']}, {made_by['started_at']},"
         f" {made_by['duration_s']} s. Load average {made_by['load_average_start']} at the start,"

@@ -1,7 +1,4 @@
-"""`python -m analysis textbook`: the compiled simulator beside independent reference values.
-
-With --all the step-level simulator is timed as well.
-"""
+"""`python -m analysis textbook`: the compiled simulator beside independent reference values."""
 
 from __future__ import annotations
 
@@ -19,7 +16,6 @@ if TYPE_CHECKING:
 
 REFERENCE = Path("tests/reference/queueing_cases.json")
 OUT = Path("analysis/benchmarks/textbook")
-STEP_REPLICATIONS = 5
 
 
 def add_to(commands: argparse._SubParsersAction[Any]) -> None:
@@ -32,7 +28,7 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> None:
     which.add_argument(
         "--all",
         action="store_true",
-        help="every case of the reference; other laws and the step-level simulator are timed too",
+        help="every case of the reference; other laws of service are timed too",
     )
     parser.add_argument(
         "--replications", type=int, default=20, help="independent runs (default: %(default)s)"
@@ -67,21 +63,19 @@ def run(options: argparse.Namespace) -> int:
         write,
     )
     from analysis.textbook.reference import joint_level, read_cases
-    from analysis.textbook.stepwise import measure_steps
 
     for name, least in (("replications", 2), ("jobs", 1000), ("seed", 0)):
         if getattr(options, name) < least:
             raise ValueError(f"--{name} {getattr(options, name)} must be at least {least}")
     cases = read_cases(options.reference)
     chosen = [*cases.values(), *SPEED_ONLY] if options.all else _chosen(cases, options.case)
-    step_runs = STEP_REPLICATIONS if options.all else 0
     started_at, load_start = datetime.now(UTC), load_average()
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal)
     measured = []
     with bar:
-        task = bar.add_task("", total=len(chosen) * options.replications + step_runs)
+        task = bar.add_task("", total=len(chosen) * options.replications)
 
         def begin(what: str) -> None:
             bar.update(task, description=what)
@@ -96,9 +90,6 @@ def run(options: argparse.Namespace) -> int:
         for case in chosen:
             begin(case.case_id)
             measured.append(measure(case, *size, level, finished))
-        if step_runs:
-            begin("steps")
-            measured.append(measure_steps(step_runs, options.seed, finished=finished))
     made_by = describe(
         _command(options),
         started_at,

@@ -43,6 +43,8 @@ class PlainDispatcher(PlainRules):
     def handle(self, event: Event, drawn: Mapping[str, str]) -> list[Command]:
         """What is to be done; `drawn` are the engines on which the real one has started jobs."""
         self.now_s = max(self.now_s, event.now_s)
+        if isinstance(event, EngineProgressed) and not isinstance(self.controller, DeadlineAware):
+            return self.apply(event)
         commands = self.drop_due()
         commands += self.apply(event)
         commands += self.drop_due()

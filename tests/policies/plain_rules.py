@@ -110,10 +110,10 @@ class PlainRules:
     # -- load -----------------------------------------------------------------------------------
 
     def rate_per_s(self, times_s: list[float], window_s: float) -> float:
-        if not times_s or self.now_s <= times_s[0]:
+        if not times_s:
             return 0.0
         recent = [t for t in times_s if t >= self.now_s - window_s]
-        return len(recent) / min(window_s, self.now_s - times_s[0])
+        return len(recent) / min(window_s, max(self.now_s - times_s[0], 0.1 * window_s))
 
     def retry_after_s(self) -> float:
         rate_per_s = self.rate_per_s(self.finishes, self.window_s)
@@ -175,10 +175,10 @@ class PlainRules:
     def services(self, entry: PlainWaiting, rung: int) -> list[Service]:
         first = rung if entry.start_rung is None else entry.start_rung
         last = first
-        if self.routing_of(entry.job).weighs_rungs:
-            last = self.policy.ladder.last
-        elif isinstance(self.controller, DeadlineAware):
+        if isinstance(self.controller, DeadlineAware):
             last = max(first, self.controller.deepest)
+        elif self.routing_of(entry.job).weighs_rungs:
+            last = self.policy.ladder.last
         services: list[Service] = []
         for index in range(first, last + 1):
             service = service_for(entry.job, self.policy.ladder, index, self.fleet.hosted)

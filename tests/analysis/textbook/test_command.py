@@ -12,7 +12,6 @@ import pytest
 from analysis.textbook import command
 from analysis.textbook.benchmark import SPEED_ONLY, Measured, Speed, measure, page, summary
 from analysis.textbook.reference import joint_level, read_cases
-from analysis.textbook.stepwise import measure_steps
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "queueing_cases.json"
 
@@ -78,17 +77,6 @@ def test_laws_without_a_reference_are_timed_only() -> None:
         measured = measure(case, 2000, 2, 1, 0.99)
         assert measured.checks == ()
         assert measured.speed.slowest_per_s <= measured.speed.median_per_s
-
-
-def test_the_step_level_simulator_is_timed_beside_them() -> None:
-    calls: list[None] = []
-    measured = measure_steps(3, 1, jobs=50, finished=lambda: calls.append(None))
-    assert len(calls) == 3
-    assert measured.checks == ()
-    assert measured.speed.model.startswith("50 jobs step by step: 25 steps")
-    assert 0 < measured.speed.slowest_per_s <= measured.speed.median_per_s
-    with pytest.raises(ValueError, match="jobs 0"):
-        measure_steps(3, 1, jobs=0)
 
 
 def test_a_goal_is_reached_by_the_median() -> None:
