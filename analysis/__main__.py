@@ -9,7 +9,13 @@ import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
-from analysis import demo_command, dispatcher_benchmark, simulate_command, simulator_benchmark
+from analysis import (
+    demo_command,
+    dispatcher_benchmark,
+    predict_command,
+    simulate_command,
+    simulator_benchmark,
+)
 from analysis.frontier import command as frontier_command
 from analysis.server_process import DemoError
 from analysis.sim_check import command as sim_check_command
@@ -18,6 +24,7 @@ from analysis.textbook import command as textbook_command
 
 MODULES = (
     demo_command,
+    predict_command,
     simulate_command,
     sim_check_command,
     frontier_command,
@@ -29,6 +36,7 @@ MODULES = (
 RUN = {
     "demo": demo_command.run,
     "report": demo_command.run_report,
+    "predict": predict_command.run,
     "simulate": simulate_command.run,
     "sim-check": sim_check_command.run,
     "frontier": frontier_command.run,
