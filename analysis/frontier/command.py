@@ -22,7 +22,7 @@ OUT = Path("analysis/benchmarks/frontier")
 
 THREADS = 1
 MAX_BATCH = 8
-REPLICATIONS = 10
+REPLICATIONS = 8
 QUICK_REPLICATIONS = 2
 QUICK_LENGTH = 0.4
 """A quick race's schedules are so much shorter."""
@@ -155,8 +155,11 @@ def _measure(
 
         def told(jobs: int) -> None:
             nonlocal done
-            done += jobs
+            before, done = done, done + jobs
             bar.update(task, advance=jobs)
+            tenth = int(10 * done / race.jobs_expected)
+            if not console.is_terminal and tenth > int(10 * before / race.jobs_expected):
+                console.print(f"{done:,} jobs simulated", highlight=False)
 
         tallies = run_race(race, options.processes, told)
     comparisons = [
