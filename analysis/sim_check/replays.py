@@ -25,8 +25,8 @@ from policies.policy import Policy
 DRAW_SEED = 4_000_000
 CHUNK = 4096
 P90_SIGMAS = 1.2816
-PART_BUSY_MIN = 0.2
-"""A part of a run in which the engines worked for less than this share says nothing of their speed."""
+USUAL_S = 0.1
+"""A part of a run is taken to hold so much work at the usual speed beside its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +61,14 @@ class Pace:
 
 def pace_of(window: Window, started_unix_s: float) -> Pace:
     """From the sums of a run's parts, all engines together: what was done took how many times as
-    long as it would have at the run's means."""
+    long as it would have at the run's means, a part with little work saying little."""
     whole = window.whole
     from_s, times = [-math.inf], [1.0]
-    parts = window.parts
-    for (at_s, part), until_s in zip(
-        parts, [*(at_s for at_s, _ in parts[1:]), math.inf], strict=True
-    ):
+    for at_s, part in window.parts:
         took_s = sum(sums.total_s for sums in part.values())
         expected_s = sum(_at_means(sums, whole[pool]) for pool, sums in part.items())
-        if took_s > PART_BUSY_MIN * min(until_s - at_s, 1.0):
-            from_s.append(at_s - started_unix_s)
-            times.append(took_s / expected_s)
+        from_s.append(at_s - started_unix_s)
+        times.append((took_s + USUAL_S) / (expected_s + USUAL_S))
     return Pace(tuple(from_s), tuple(times))
 
 

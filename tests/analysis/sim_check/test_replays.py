@@ -121,13 +121,25 @@ def test_the_pace_is_that_of_the_same_work_at_the_run_s_means() -> None:
     snapshots = [CostSums(), counted(table), counted(table).plus(slow)]
     window = Window(tuple((100.0 + k, {POOL: one}) for k, one in enumerate(snapshots)))
     pace = pace_of(window, started_unix_s=100.5)
-    assert (pace.at(-0.4), pace.at(0.4), pace.at(0.6)) == pytest.approx((0.5, 0.5, 1.5))
+    found = pace.at(-0.4), pace.at(0.4), pace.at(0.6)
+    assert found == pytest.approx((0.5, 0.5, 1.5), abs=0.02)
 
 
 def test_idle_seconds_say_nothing_of_the_pace() -> None:
     one = counted(cost_table())
     window = Window(tuple((100.0 + k, {POOL: one}) for k in range(3)))
-    assert pace_of(window, 100.0) == Pace()
+    pace = pace_of(window, 100.0)
+    assert [pace.at(float(second)) for second in range(-1, 3)] == [1.0] * 4
+
+
+def test_a_part_with_little_work_says_little() -> None:
+    table = cost_table()
+    little = counted(table, calls=1, slowness=5.0)
+    usual = counted(table).plus(counted(table, calls=1))
+    snapshots = [CostSums(), usual, usual.plus(little)]
+    window = Window(tuple((100.0 + k, {POOL: one}) for k, one in enumerate(snapshots)))
+    took_s, expected_s = little.total_s, little.total_s / 5
+    assert 1 < pace_of(window, 100.0).at(1.5) < 0.8 * took_s / expected_s
 
 
 def test_the_trace_is_in_the_order_of_receipt() -> None:
