@@ -11,7 +11,7 @@ from analysis.frontier.dominance import AtShare, Mixture, Outcome
 from analysis.frontier.schedules import BURST, DAY, DEADLINES, WARM_UP_S
 from analysis.frontier.study import Race, Tallies
 from analysis.frontier.verdicts import CALM, SHARES, Comparison, Level, names, verdict
-from analysis.intervals import wilson
+from analysis.intervals import Band, wilson
 from analysis.provenance import told
 from analysis.records import Interval
 
@@ -243,7 +243,7 @@ def _schedule(one: Comparison) -> dict[str, Any]:
                 "theirs": _mixture(level.at.theirs),
                 "ours": _mixture(level.at.ours),
                 "ratio": level.at.ratio,
-                "band": None if level.at.band is None else [level.at.band.low, level.at.band.high],
+                "band": _ends(level.at.band),
                 "violations_bound": level.least,
                 "finding": level.finding,
             }
@@ -255,11 +255,18 @@ def _schedule(one: Comparison) -> dict[str, Any]:
                 "theirs": _mixture(at.theirs),
                 "ours": _mixture(at.ours),
                 "gain": at.gain,
-                "band": None if at.band is None else [at.band.low, at.band.high],
+                "band": _ends(at.band),
             }
             for at in one.shares
         ],
     }
+
+
+def _ends(band: Band | None) -> list[float | None] | None:
+    """Both ends; None for an end at infinity, where a draw left the baselines no violation."""
+    if band is None:
+        return None
+    return [end if math.isfinite(end) else None for end in (band.low, band.high)]
 
 
 def _mixture(mixture: Mixture | None) -> dict[str, Any] | None:

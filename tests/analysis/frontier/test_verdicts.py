@@ -146,3 +146,17 @@ def test_the_figure_has_a_panel_a_schedule_and_stays_the_same() -> None:
     assert drawn.count('id="axes_') >= 2
     assert drawn == draw(small, tallies)
     assert "<svg" in drawn
+
+
+def test_an_interval_without_an_upper_end_is_written_as_null() -> None:
+    small, _, _ = met((0.0, 0.999), (0.1, 0.999))
+    # In draws that leave out the last replication the baselines have no violation, and ours do.
+    mine = [tally(0.01, 0.999)] * 2 + [tally(0.0, 0.999)]
+    other = [tally(0.0, 0.999)] * 2 + [tally(0.2, 0.999)]
+    tallies = [[mine], [other], [[tally(0.5, 1.0)] * 3]]
+    found = compare(small, tallies, 0, Bound())  # type: ignore[arg-type]
+    content = json.loads(as_text(record(small, tallies, [found], HEADER)))
+    low, high = content["schedules"][0]["at_quality"][0]["band"]
+    assert low == 0.0
+    assert high is None
+    assert "inf" in page(small, [found], HEADER, "x.svg")
