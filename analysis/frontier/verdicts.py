@@ -196,6 +196,10 @@ def _behind(level: Level) -> str:
     theirs = "" if at.theirs is None else f"{at.theirs.name}: {100 * at.theirs.share:.2f} %; "
     if at.ours is None:
         what = f"no setting of ours has the quality of {level.name}"
+    elif at.ratio is None:
+        what = (
+            f"at {level.name} ours lose {100 * at.ours.share:.2f} % of the jobs and a baseline none"
+        )
     else:
         what = f"at {level.name} ours have {_times(at)} of the best baseline's violations"
     return f"{what} ({theirs}at least {100 * (level.least or 0.0):.2f} % for every policy)"

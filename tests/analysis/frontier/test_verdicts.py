@@ -103,6 +103,12 @@ def test_more_violations_are_behind_and_the_verdict_says_so() -> None:
     )
 
 
+def test_violations_where_a_baseline_has_none_are_behind() -> None:
+    _, _, found = met((0.02, 0.999), (0.0, 0.999))
+    assert not found.holds
+    assert "at full@10 ours lose 2.00 % of the jobs and a baseline none" in verdict(found)
+
+
 def test_what_no_policy_can_is_no_defeat() -> None:
     _, _, found = met((0.1, 0.999), (0.1, 0.999), least=0.05)
     assert finding(found, "full@10") == "no policy can"
