@@ -94,7 +94,7 @@ _OF_KIND: Mapping[str, _Keys] = {
     "threshold": _Keys(("enter",)),
     "hysteresis": _PRESSURE,
     "load_proportional": _Keys(("target_s",), ("hold_s", "deepest")),
-    "deadline_aware": _Keys(("target_s",), ("margin_s", "share", "drain_s", "deepest")),
+    "deadline_aware": _Keys(("target_s",), ("margin_s", "share", "drain_s", "pace", "deepest")),
     "quality_budget": _Keys(("target_score", *_PRESSURE.needed), _PRESSURE.optional),
     "cost_optimal": _Keys(("table",)),
     "burst_ahead": _Keys(("horizon_s", *_PRESSURE.needed), _PRESSURE.optional),

@@ -28,7 +28,8 @@ class ControllerSection(Section):
     deadline_aware: for each job the best rung that meets its deadline, or `target_s` after its
     arrival if it has none. `margin_s` is kept free before each deadline. While others wait, a job
     may spend only `share` of the time that it has left, and no job gets a rung at which the line
-    would take longer than `drain_s` to drain (half of `target_s` if left out).
+    would take longer than `drain_s` to drain (half of `target_s` if left out), nor a better one
+    than the best whose capacity covers `pace` times the arrival rate (0, the default: any).
     quality_budget: as hysteresis, but only as far as the mean score of all pictures stays at
     `target_score` or above.
     cost_optimal: what the decision table in the file `table` says (relative to this file).
@@ -54,6 +55,7 @@ class ControllerSection(Section):
     margin_s: Seconds | None = None
     share: Share | None = None
     drain_s: SecondsAboveNone | None = None
+    pace: Annotated[float, Field(ge=0)] | None = None
     target_score: Share | None = None
     horizon_s: SecondsAboveNone | None = None
     table: str | None = None

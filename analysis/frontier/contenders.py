@@ -49,6 +49,9 @@ DRAIN = 3.0
 """The longest that the line may take to drain for deadline-aware policies, where that is not the
 knob: somewhat less than the shorter deadline, since a job must also run."""
 
+PACE = 0.85
+"""The rate that the best rung must carry, over the observed rate, where the lowest rung is the knob."""
+
 FINISH_FROM = 0.8
 """From this share of its steps on a run may be finished at once (the ladder tool's advice)."""
 
@@ -234,10 +237,13 @@ def _by_deadline(ladder: Ladder, unloaded_s: float) -> list[Contender]:
     """Each job as good as its deadline allows."""
 
     def deadline_aware(
-        share: float = SHARE, drain: float = DRAIN, lowest: int = ladder.last
+        share: float = SHARE,
+        drain: float = DRAIN,
+        lowest: int = ladder.last,
+        pace: float = 0.0,
     ) -> DeadlineAware:
         wish_s, drain_s = DEADLINE_WISH * unloaded_s, drain * unloaded_s
-        return DeadlineAware(lowest, wish_s, share=share, drain_s=drain_s)
+        return DeadlineAware(lowest, wish_s, share=share, drain_s=drain_s, pace=pace)
 
     return [
         _swept(
@@ -261,15 +267,22 @@ def _by_deadline(ladder: Ladder, unloaded_s: float) -> list[Contender]:
             (1.0, 2.0, 4.0, 5.0),
             lambda drain: _ours(ladder, deadline_aware(drain=drain), REPLAN, STRICT),
         ),
+        _swept(
+            "deadline-pace",
+            "deadline-aware, paced by the rate, re-plan, EDF, refusing",
+            "pace",
+            (0.7, 0.8, 0.9, 1.0),
+            lambda pace: _ours(ladder, deadline_aware(drain=4.0, pace=pace), REPLAN, STRICT),
+        ),
         Contender(
             "deadline-depth",
-            "deadline-aware down to a rung, re-plan, EDF, refusing",
+            "deadline-aware, paced, down to a rung, re-plan, EDF, refusing",
             "ours",
             "the lowest rung",
             tuple(
                 Setting(
                     str(ladder[rung]),
-                    _ours(ladder, deadline_aware(lowest=rung), REPLAN, STRICT),
+                    _ours(ladder, deadline_aware(lowest=rung, pace=PACE), REPLAN, STRICT),
                 )
                 for rung in range(ladder.last)
             ),

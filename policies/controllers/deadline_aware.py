@@ -39,10 +39,16 @@ class DeadlineAware:
     as there is a line. And no job gets a rung at which the line would take longer than `drain_s` to
     drain (`LoadProportional`); infinite, the line has no say and the rung for all stays at 0.
 
+    What is spent in a calm moment is missing a moment later: scores fall faster the fewer the
+    steps, so a steady rung gives more than a high one and a low one in turn. With `pace`, no job
+    gets a better rung than the best whose capacity covers `pace` times the arrival rate. A little
+    below 1 it leaves to the deadlines to find the mean between two rungs; 0 leaves the rate out.
+
     Meeting each request's deadline from predicted execution times is the idea of Clockwork
     (Gujarati et al., OSDI 2020), which drops what would be late and leaves the model as it is;
     here the service is lowered instead.
-    ValueError unless deepest >= 0, target_s > 0, margin_s >= 0, 0 <= share <= 1 and drain_s > 0.
+    ValueError unless deepest >= 0, target_s > 0, margin_s >= 0, 0 <= share <= 1, drain_s > 0 and
+    pace >= 0.
     """
 
     deepest: int
@@ -50,6 +56,7 @@ class DeadlineAware:
     margin_s: float = 0.0
     share: float = 1.0
     drain_s: float = math.inf
+    pace: float = 0.0
 
     def __post_init__(self) -> None:
         if self.deepest < 0:
@@ -62,6 +69,8 @@ class DeadlineAware:
             raise ValueError(f"share {self.share} must lie between 0 and 1")
         if not self.drain_s > 0:
             raise ValueError(f"drain_s {self.drain_s} must be above 0")
+        if not self.pace >= 0:
+            raise ValueError(f"pace {self.pace} must not be negative")
 
     @property
     def needs_costs(self) -> bool:
@@ -73,10 +82,29 @@ class DeadlineAware:
         return ControllerState(0, -math.inf)
 
     def decide(self, load: Load, state: ControllerState) -> ControllerState:
-        """The best rung at which the line drains in time; each job may get a lower one."""
-        if math.isinf(self.drain_s):
-            return state
-        return LoadProportional(self.drain_s, self.deepest).decide(load, state)
+        """The best rung at which the line drains in time and that the rate allows; each job may get
+        a lower one."""
+        wanted = state
+        if not math.isinf(self.drain_s):
+            wanted = LoadProportional(self.drain_s, self.deepest).decide(load, state)
+        if self.pace == 0:
+            return wanted
+        rung = self._paced(load)
+        if not math.isinf(self.drain_s):
+            rung = max(rung, wanted.rung)
+        return state if rung == state.rung else ControllerState(rung, load.now_s)
+
+    def _paced(self, load: Load) -> int:
+        """The best rung whose capacity covers the rate times `pace`, else that of most capacity."""
+        capacity_per_s = load.capacity_per_s[: self.deepest + 1]
+        rate_per_s = self.pace * load.arrival_rate_per_s
+        found = (
+            rung for rung, most in enumerate(capacity_per_s) if most > 0 and most >= rate_per_s
+        )
+        best = next(found, None)
+        if best is not None or not capacity_per_s:
+            return best or 0
+        return max(range(len(capacity_per_s)), key=lambda rung: (capacity_per_s[rung], -rung))
 
     def due_s(self, job: Job, now_s: float, waiting: int) -> float:
         """When the job should be complete, if `waiting` others are left behind at its start.

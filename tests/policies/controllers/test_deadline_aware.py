@@ -42,6 +42,23 @@ def test_nobody_gets_a_rung_at_which_the_line_takes_too_long() -> None:
     assert controller.decide(replace(seen, waiting=10), controller.initial()).rung == 2
 
 
+def test_nobody_gets_a_better_rung_than_the_rate_allows() -> None:
+    paced = DeadlineAware(deepest=2, target_s=6.0, pace=0.5)
+    seen = replace(load(0), capacity_per_s=(3.0, 4.5, 9.0), arrival_rate_per_s=6.0)
+    assert paced.decide(seen, paced.initial()).rung == 0
+    down = paced.decide(replace(seen, arrival_rate_per_s=8.0), paced.initial())
+    assert down.rung == 1
+    assert paced.decide(seen, down).rung == 0  # as soon as the rate has fallen
+    assert paced.decide(replace(seen, arrival_rate_per_s=90.0), paced.initial()).rung == 2
+
+
+def test_line_and_rate_both_have_a_say() -> None:
+    both = DeadlineAware(deepest=2, target_s=6.0, drain_s=2.0, pace=0.5)
+    seen = replace(load(9), capacity_per_s=(3.0, 4.5, 9.0), arrival_rate_per_s=6.0)
+    assert both.decide(seen, both.initial()).rung == 1
+    assert both.decide(replace(seen, arrival_rate_per_s=18.0), both.initial()).rung == 2
+
+
 def test_a_job_is_due_a_margin_before_its_deadline_or_its_target() -> None:
     assert CONTROLLER.due_s(job(), now_s=10.0, waiting=0) == 15.0
     assert CONTROLLER.due_s(job(deadline_s=13.0), now_s=10.0, waiting=9) == 12.0

@@ -52,7 +52,9 @@ SIMPLE: dict[str, st.SearchStrategy[Controller]] = {
     "hysteresis": hystereses(),
     "decision_table": tables(),
     "load_proportional": st.builds(LoadProportional, TARGETS_S, DEEPEST, HOLDS_S),
-    "deadline_aware": st.builds(DeadlineAware, DEEPEST, TARGETS_S, drain_s=TARGETS_S),
+    "deadline_aware": st.builds(
+        DeadlineAware, DEEPEST, TARGETS_S, drain_s=TARGETS_S, pace=st.sampled_from((0.0, 0.9))
+    ),
     "split": st.just(Split((SplitBand(math.inf, (0.5, 0.5)),))),
     "cascade": st.just(Cascade(2, 0, (CascadeBand(math.inf, 0.5),))),
 }
