@@ -112,12 +112,14 @@ class Lane:
         while True:
             counter, place, tenant = self._turns[0]
             own = self._places.get(tenant)
-            if own is not None and own[0] is place:
-                now = self._shares.counter(tenant)
-                if now == counter:
-                    return counter, place
-                heappush(self._turns, (now, place, tenant))
-            heappop(self._turns)
+            if own is None or own[0] is not place:
+                heappop(self._turns)
+                continue
+            now = self._shares.counter(tenant)
+            if now == counter:
+                return counter, place
+            # In its stead and not beside it: a counter that has fallen would be taken off instead.
+            heapreplace(self._turns, (now, place, tenant))
 
     def refresh(self, tenant: str) -> None:
         """The tenant has another first job, or its counter has fallen: its turn may be another."""

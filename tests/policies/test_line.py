@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from policies import EarliestDeadline, FairShare, Fifo, Job, Order, ShortestWork, Tiers
 from policies.groups import Group, GroupKey
-from policies.line import SPARE_ENTRIES, Reach, WaitingLine
+from policies.fair_share import FairShares
+from policies.line import SPARE_ENTRIES, Lane, Place, Reach, WaitingLine
 
 STEPS = 25
 
@@ -145,6 +146,29 @@ def test_tenants_take_turns_by_the_steps_that_they_were_given() -> None:
     few = [Job(f"few{i}", 3.5 + i, 0, tenant="few") for i in range(2)]
     names = drained(line_of(*many, *few, order=FairShare()))
     assert names == ["many0", "few0", "many1", "few1", "many2", "many3"]
+
+
+def test_a_counter_that_fell_meanwhile_is_put_right_at_the_head_of_a_lane() -> None:
+    shares = FairShares()
+    lane = Lane(Job("a0", 0.0, 0), shares)
+    for tenant, steps in (("a", 25), ("b", 10)):
+        shares.joins(tenant)
+        shares.served(tenant, steps)
+        lane.add(Place(0.0, 0.0, 0, f"{tenant}0"), tenant)
+    shares.refund("b", 5)
+    assert lane.head() == (5, Place(0.0, 0.0, 0, "b0"))
+
+
+def test_refunds_in_several_lanes_leave_the_turns_in_order() -> None:
+    line = WaitingLine(FairShare())
+    for seq in range(60):
+        line.add(Job(f"j{seq}", seq / 10, floor=seq % 3, tenant="abcd"[seq % 4]), seq, STEPS)
+    for step in range(40):
+        job = line.first(line.bundles)
+        assert job is not None
+        line.serve(job, STEPS)
+        line.refund("abcd"[step % 4], step % 7)
+    assert len(drained(line)) == 20
 
 
 def test_a_tenant_with_short_runs_has_more_of_them() -> None:
