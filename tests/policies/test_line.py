@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import EarliestDeadline, FairShare, Fifo, Job, Order, ShortestWork, Tiers
-from policies.groups import Group, GroupKey
 from policies.fair_share import FairShares
+from policies.groups import Group, GroupKey
 from policies.line import SPARE_ENTRIES, Lane, Place, Reach, WaitingLine
 
 STEPS = 25
