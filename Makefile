@@ -25,10 +25,10 @@ sim-check: $(RUN_READY) ## Replay measured runs of the server through the simula
 frontier: $(RUN_READY) ## Set every policy and baseline side by side: deadline violations against quality, simulated
 	@exec $(BIN)/python -m analysis frontier --out analysis/benchmarks/frontier
 
-test: $(TEST_READY) ## Run all tests (15 min on two cores)
+test: $(TEST_READY) ## Run all tests (18 min on two cores)
 	@exec $(BIN)/python -m pytest
 
-check: $(TEST_READY) ## Format, lint, strict types, import contract, fast tests (4 min)
+check: $(TEST_READY) ## Format, lint, strict types, import contract, fast tests (6 min)
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache

@@ -59,7 +59,7 @@ def test_what_the_sections_leave_out_is_what_the_policies_leave_out() -> None:
 def test_the_example_for_deadlines_puts_all_of_it_together() -> None:
     config = load_config(CONFIGS / "deadline.yaml", environment={})
     policy = config.build_policy()
-    assert policy.controller == DeadlineAware(LADDER_LAST, 2.0, 0.1, drain_s=1.0)
+    assert policy.controller == DeadlineAware(LADDER_LAST, 2.0, 0.1, share=0.5, drain_s=1.0)
     assert policy.order == Tiers({"priority": 0.0, "default": 5.0, "flex": 30.0})
     assert policy.admission == Admission(64, 32, True)
     assert config.ladder == load_config(DEFAULT_CONFIG, environment={}).ladder
