@@ -256,9 +256,8 @@ class Fleet:
     ) -> float:
         """A step of this batch; with `service`, the mean over its guided and unguided steps."""
         pool = engine.group.key.pool
-        batch = min(
-            batch, engine.group.key.places
-        )  # one that came up anew may hold more for a while
+        # An engine that came up anew may hold more jobs than places for a while.
+        batch = min(batch, engine.group.key.places)
         share = 1.0 if service is None else service.guidance_share
         steps = 0 if service is None or share >= 1.0 else service.steps
         key = (pool, variant, batch, steps, share)

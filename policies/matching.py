@@ -13,7 +13,7 @@ from policies.groups import Engine, Group
 from policies.line import Bundle, LaneKey, Reach, WaitingLine
 from policies.nouns import Job, Service
 from policies.policy import Policy
-from policies.routing import OBJECTIVES, Offer, Routing, WithinBudget, offer
+from policies.routing import OBJECTIVES, Moment, Offer, Routing, WithinBudget, offer
 from policies.service import service_for
 
 OPTIONS_MAX = 50_000
@@ -165,25 +165,27 @@ class Matcher:
         self, job: Job, services: tuple[Service, ...], now_s: float
     ) -> tuple[Engine, Service]:
         routing = self.routing_of(job.objective)
-        due_s = math.inf if job.deadline_s is None else job.deadline_s
+        by_deadline = None if routing.weighs_rungs else self._by_deadline
         chosen: tuple[Engine, Service] | None
-        if self._by_deadline is None or routing.weighs_rungs:
-            chosen = routing.choose(services, self._fleet, now_s, due_s, self._draws)
+        if by_deadline is None:
+            due_s = math.inf if job.deadline_s is None else job.deadline_s
+            chosen = routing.choose(services, Moment(self._fleet, now_s, due_s, self._draws))
         else:
-            due_s = self._by_deadline.due_s(job, now_s, len(self._line) - 1)
-            best = self._by_deadline.choose(self._offers(routing, services, now_s, due_s), due_s)
+            due_s = by_deadline.due_s(job, now_s, len(self._line) - 1)
+            at = Moment(self._fleet, now_s, due_s, self._draws)
+            best = by_deadline.choose(self._offers(routing, services, at), due_s)
             chosen = None if best is None else (self._fleet.engines[best.engine_id], best.service)
         if chosen is None:
             raise AssertionError("a job is placed only while something in its reach is free")
         return chosen
 
     def _offers(
-        self, routing: Routing, services: tuple[Service, ...], now_s: float, due_s: float
+        self, routing: Routing, services: tuple[Service, ...], at: Moment
     ) -> Iterator[Offer]:
         for service in services:
-            chosen = routing.choose((service,), self._fleet, now_s, due_s, self._draws)
+            chosen = routing.choose((service,), at)
             if chosen is not None:
-                yield offer(*chosen, self._fleet, now_s)
+                yield offer(*chosen, self._fleet, at.now_s)
 
 
 def _can_move(bundle: Bundle) -> bool:

@@ -27,6 +27,15 @@ class Offer(NamedTuple):
     price: float
 
 
+class Moment(NamedTuple):
+    """When and for whom an engine is chosen: due_s is the job's deadline, infinite if it has none."""
+
+    fleet: Fleet
+    now_s: float
+    due_s: float
+    draws: Generator
+
+
 class Routing(Protocol):
     """What the dispatcher asks of a routing."""
 
@@ -38,18 +47,8 @@ class Routing(Protocol):
     def needs_costs(self) -> bool:
         """Whether it estimates by the cost table."""
 
-    def choose(
-        self,
-        services: Sequence[Service],
-        fleet: Fleet,
-        now_s: float,
-        due_s: float,
-        draws: Generator,
-    ) -> tuple[Engine, Service] | None:
-        """An open engine and one of the services that it hosts; None if no open engine will do.
-
-        due_s is the job's deadline, infinite if it has none.
-        """
+    def choose(self, services: Sequence[Service], at: Moment) -> tuple[Engine, Service] | None:
+        """An open engine and one of the services that it hosts; None if no open engine will do."""
 
 
 def offer(engine: Engine, service: Service, fleet: Fleet, now_s: float) -> Offer:
@@ -65,18 +64,10 @@ class Uniform:
     weighs_rungs: bool = field(default=False, init=False)
     needs_costs: bool = field(default=False, init=False)
 
-    def choose(
-        self,
-        services: Sequence[Service],
-        fleet: Fleet,
-        now_s: float,
-        due_s: float,
-        draws: Generator,
-    ) -> tuple[Engine, Service] | None:
+    def choose(self, services: Sequence[Service], at: Moment) -> tuple[Engine, Service] | None:
         """See `Routing`."""
-        del now_s, due_s
-        for service, groups in _open(services, fleet):
-            return _drawn(groups, draws), service
+        for service, groups in _open(services, at.fleet):
+            return _drawn(groups, at.draws), service
         return None
 
 
@@ -91,17 +82,9 @@ class RoundRobin:
     weighs_rungs: bool = field(default=False, init=False)
     needs_costs: bool = field(default=False, init=False)
 
-    def choose(
-        self,
-        services: Sequence[Service],
-        fleet: Fleet,
-        now_s: float,
-        due_s: float,
-        draws: Generator,
-    ) -> tuple[Engine, Service] | None:
+    def choose(self, services: Sequence[Service], at: Moment) -> tuple[Engine, Service] | None:
         """See `Routing`."""
-        del now_s, due_s, draws
-        for service, groups in _open(services, fleet):
+        for service, groups in _open(services, at.fleet):
             _, engine = min((group.next_turn() for group in groups), key=lambda turn: turn[0])
             return engine, service
         return None
@@ -115,17 +98,9 @@ class ShortestQueue:
     weighs_rungs: bool = field(default=False, init=False)
     needs_costs: bool = field(default=False, init=False)
 
-    def choose(
-        self,
-        services: Sequence[Service],
-        fleet: Fleet,
-        now_s: float,
-        due_s: float,
-        draws: Generator,
-    ) -> tuple[Engine, Service] | None:
+    def choose(self, services: Sequence[Service], at: Moment) -> tuple[Engine, Service] | None:
         """See `Routing`."""
-        del now_s, due_s, draws
-        for service, groups in _open(services, fleet):
+        for service, groups in _open(services, at.fleet):
             emptiest = [group.emptiest() for group in groups]
             return min(emptiest, key=_jobs_and_places), service
         return None
@@ -139,18 +114,10 @@ class TwoChoices:
     weighs_rungs: bool = field(default=False, init=False)
     needs_costs: bool = field(default=False, init=False)
 
-    def choose(
-        self,
-        services: Sequence[Service],
-        fleet: Fleet,
-        now_s: float,
-        due_s: float,
-        draws: Generator,
-    ) -> tuple[Engine, Service] | None:
+    def choose(self, services: Sequence[Service], at: Moment) -> tuple[Engine, Service] | None:
         """See `Routing`."""
-        del now_s, due_s
-        for service, groups in _open(services, fleet):
-            pair = (_drawn(groups, draws), _drawn(groups, draws))
+        for service, groups in _open(services, at.fleet):
+            pair = (_drawn(groups, at.draws), _drawn(groups, at.draws))
             return min(pair, key=_jobs_and_places), service
         return None
 
@@ -163,18 +130,10 @@ class LeastCompletion:
     weighs_rungs: bool = field(default=False, init=False)
     needs_costs: bool = field(default=True, init=False)
 
-    def choose(
-        self,
-        services: Sequence[Service],
-        fleet: Fleet,
-        now_s: float,
-        due_s: float,
-        draws: Generator,
-    ) -> tuple[Engine, Service] | None:
+    def choose(self, services: Sequence[Service], at: Moment) -> tuple[Engine, Service] | None:
         """See `Routing`."""
-        del due_s, draws
-        for service, groups in _open(services, fleet):
-            return _first_done(groups, service, fleet, now_s)[0], service
+        for service, groups in _open(services, at.fleet):
+            return _first_done(groups, service, at)[0], service
         return None
 
 
@@ -187,26 +146,18 @@ class Cheapest:
     weighs_rungs: bool = field(default=True, init=False)
     needs_costs: bool = field(default=True, init=False)
 
-    def choose(
-        self,
-        services: Sequence[Service],
-        fleet: Fleet,
-        now_s: float,
-        due_s: float,
-        draws: Generator,
-    ) -> tuple[Engine, Service] | None:
+    def choose(self, services: Sequence[Service], at: Moment) -> tuple[Engine, Service] | None:
         """See `Routing`."""
-        del draws
         best: tuple[float, int, float] | None = None
         chosen: tuple[Engine, Service] | None = None
         hurried: tuple[float, Engine, Service] | None = None
-        for index, (service, groups) in enumerate(_open(services, fleet)):
+        for index, (service, groups) in enumerate(_open(services, at.fleet)):
             for group in groups:
-                engine, ends_s = _first_done((group,), service, fleet, now_s)
+                engine, ends_s = _first_done((group,), service, at)
                 if hurried is None or ends_s < hurried[0]:
                     hurried = ends_s, engine, service
-                key = fleet.price(group, service), index, ends_s
-                if ends_s <= due_s and (best is None or key < best):
+                key = at.fleet.price(group, service), index, ends_s
+                if ends_s <= at.due_s and (best is None or key < best):
                     best, chosen = key, (engine, service)
         if chosen is None and hurried is not None:
             return hurried[1], hurried[2]
@@ -221,20 +172,12 @@ class BestQuality:
     weighs_rungs: bool = field(default=True, init=False)
     needs_costs: bool = field(default=True, init=False)
 
-    def choose(
-        self,
-        services: Sequence[Service],
-        fleet: Fleet,
-        now_s: float,
-        due_s: float,
-        draws: Generator,
-    ) -> tuple[Engine, Service] | None:
+    def choose(self, services: Sequence[Service], at: Moment) -> tuple[Engine, Service] | None:
         """See `Routing`."""
-        del draws
         hurried: tuple[float, Engine, Service] | None = None
-        for service, groups in _open(services, fleet):
-            engine, ends_s = _first_done(groups, service, fleet, now_s)
-            if ends_s <= due_s:
+        for service, groups in _open(services, at.fleet):
+            engine, ends_s = _first_done(groups, service, at)
+            if ends_s <= at.due_s:
                 return engine, service
             if hurried is None or ends_s < hurried[0]:
                 hurried = ends_s, engine, service
@@ -258,20 +201,12 @@ class WithinBudget:
         """Whether these engines make it within the budget."""
         return fleet.price(group, service) <= self.price_max
 
-    def choose(
-        self,
-        services: Sequence[Service],
-        fleet: Fleet,
-        now_s: float,
-        due_s: float,
-        draws: Generator,
-    ) -> tuple[Engine, Service] | None:
+    def choose(self, services: Sequence[Service], at: Moment) -> tuple[Engine, Service] | None:
         """See `Routing`."""
-        del due_s, draws
-        for service, groups in _open(services, fleet):
-            within = [group for group in groups if self.affords(group, service, fleet)]
+        for service, groups in _open(services, at.fleet):
+            within = [group for group in groups if self.affords(group, service, at.fleet)]
             if within:
-                return _first_done(within, service, fleet, now_s)[0], service
+                return _first_done(within, service, at)[0], service
         return None
 
 
@@ -305,14 +240,12 @@ def _jobs_and_places(engine: Engine) -> tuple[int, int]:
     return running, running - engine.group.key.places
 
 
-def _first_done(
-    groups: Sequence[Group], service: Service, fleet: Fleet, now_s: float
-) -> tuple[Engine, float]:
+def _first_done(groups: Sequence[Group], service: Service, at: Moment) -> tuple[Engine, float]:
     """The candidate on which a start now would end first, and when."""
     found: tuple[Engine, float] | None = None
     for group in groups:
         for engine in group.candidates():
-            ends_s = fleet.start_ends_s(engine, service, now_s)
+            ends_s = at.fleet.start_ends_s(engine, service, at.now_s)
             if found is None or ends_s < found[1]:
                 found = engine, ends_s
     if found is None:

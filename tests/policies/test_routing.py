@@ -22,7 +22,7 @@ from policies import (
     WithinBudget,
 )
 from policies.fleet import Fleet
-from policies.routing import offer
+from policies.routing import Moment, offer
 from tests.policies.fleets import FULL, HALF, TURBO, fleet_of, put, running
 
 ALL_RUNGS = (FULL, HALF, TURBO)
@@ -45,7 +45,7 @@ def chosen(
     due_s: float = math.inf,
     draws: Random | None = None,
 ) -> tuple[str, Service] | None:
-    found = routing.choose(services or (FULL,), fleet, 0.0, due_s, draws or Random(0))
+    found = routing.choose(services or (FULL,), Moment(fleet, 0.0, due_s, draws or Random(0)))
     return None if found is None else (found[0].engine_id, found[1])
 
 
