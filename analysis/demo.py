@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from analysis.live_plans import check_plan, free_port, new_folder
 from analysis.prediction import capacity_per_s
 from analysis.server_config import (
     DEFAULT_CONFIG,
@@ -71,15 +71,7 @@ class Plan:
     prompts: Path = PROMPTS
 
     def __post_init__(self) -> None:
-        if self.seconds < SECONDS_MIN:
-            raise ConfigError(
-                f"--seconds must be at least {SECONDS_MIN:g}, got {self.seconds:g}: a shorter load"
-                " shows nothing"
-            )
-        if self.seed < 0:
-            raise ConfigError(f"--seed must be 0 or more, got {self.seed}")
-        if self.port is not None and not 1 <= self.port <= 65535:
-            raise ConfigError(f"--port must lie between 1 and 65535, got {self.port}")
+        check_plan(self.seconds, SECONDS_MIN, "load", self.seed, self.port)
 
     def seed_of(self, load: float) -> int:
         """Arrival seed of a load: the same for both servers, so that their runs are paired."""
@@ -111,7 +103,7 @@ def measure(plan: Plan, on_progress: Callable[[str], None] = lambda what: None) 
     settings = read_settings(plan.config)
     prompts = read_prompts(plan.prompts)
     notes = _Notes()
-    folder = _new_folder(plan.out)
+    folder = new_folder(plan.out, " with --out")
     configs = dict(zip(CONTROLLERS, write_variants(plan.config, folder), strict=True))
     began_unix_s = time.time()
 
@@ -124,7 +116,7 @@ def measure(plan: Plan, on_progress: Callable[[str], None] = lambda what: None) 
     capacity = capacity_per_s(settings, costs)
     on_progress(f"full-step capacity {capacity:.2f} pictures a second")
 
-    port = plan.port or _free_port()
+    port = plan.port or free_port()
     for controller in CONTROLLERS:
         on_progress(f"starting the {controller} server")
         config = configs[controller]
@@ -159,26 +151,6 @@ def read_prompts(path: Path) -> list[str]:
 def default_folder() -> Path:
     """runs/<time>, in UTC."""
     return ROOT / "runs" / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-
-
-def _new_folder(out: Path) -> Path:
-    """An absolute path, for the commands run elsewhere than the user."""
-    folder = out.resolve()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{out} exists already; name a new folder with --out")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"{out} cannot be made ({error.strerror}); name another folder with --out"
-        ) from None
-    return folder
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _measure_unloaded(url: str, prompts: Sequence[str], path: Path) -> None:

@@ -30,8 +30,8 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def processor() -> str:
-    """The processor's name and the cores that this process may use."""
+def hardware() -> dict[str, Any]:
+    """The processor's name, the cores that this process may use, and the memory in GiB."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -40,8 +40,17 @@ def processor() -> str:
                 name = line.split(":", 1)[1].strip()
                 break
     affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count()
-    return f"{name}, {cores} cores"
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": name,
+        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "memory_gib": round(memory_bytes / 2**30, 1),
+    }
+
+
+def load_average() -> float | None:
+    """Runnable processes, averaged over a minute; None where the system does not tell."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def made_by(
@@ -50,14 +59,15 @@ def made_by(
     """The header of a results file, written when all is measured; `packages` tell their versions."""
     versions = {"python": platform.python_version()}
     versions |= {package: metadata.version(package) for package in packages}
+    machine = hardware()
     facts = {
         "command": command,
         "commit": commit(),
-        "machine": processor(),
+        "machine": f"{machine['processor']}, {machine['cores']} cores",
         "versions": versions,
         "started": started.isoformat(timespec="seconds"),
         "took_s": round((datetime.now(UTC) - started).total_seconds(), 1),
-        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "load_average": load_average(),
     }
     return facts if seed is None else facts | {"seed": seed}
 

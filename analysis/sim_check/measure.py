@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,12 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from analysis.demo import PROMPTS, read_prompts
+from analysis.live_plans import check_plan, free_port, new_folder
 from analysis.provenance import made_by
 from analysis.runs import read_requests, read_run
 from analysis.server_config import (
     DEFAULT_CONFIG,
     ROOT,
-    ConfigError,
     ServerSettings,
     read_settings,
     write_variants,
@@ -96,15 +95,7 @@ class Plan:
     command: str = ""
 
     def __post_init__(self) -> None:
-        if self.seconds < SECONDS_MIN:
-            raise ConfigError(
-                f"--seconds must be at least {SECONDS_MIN:g}, got {self.seconds:g}: a shorter run"
-                " shows nothing"
-            )
-        if self.seed < 0:
-            raise ConfigError(f"--seed must be 0 or more, got {self.seed}")
-        if self.port is not None and not 1 <= self.port <= 65535:
-            raise ConfigError(f"--port must lie between 1 and 65535, got {self.port}")
+        check_plan(self.seconds, SECONDS_MIN, "run", self.seed, self.port)
 
     def seed_of(self, turn: Turn) -> int:
         """Arrival seed of a run: its own for each."""
@@ -144,12 +135,12 @@ def measure(plan: Plan, tell: Callable[[str], None] = lambda what: None) -> Path
 
     ConfigError or DemoError, one sentence, for what stops it; what was measured so far stays.
     """
-    folder = _new_folder(plan.out)
+    folder = new_folder(plan.out)
     tell("reading the configuration")
     configs = dict(zip((STATIC, CONTROLLED), write_variants(plan.config, folder), strict=True))
     session = _Session(plan, folder, tell)
     began, load_average = datetime.now(UTC), round(os.getloadavg()[0], 2)
-    port = plan.port or _free_port()
+    port = plan.port or free_port()
     for number, (controller, turns) in enumerate(sessions()):
         tell(f"starting the {controller} server")
         config = configs[controller]
@@ -251,21 +242,3 @@ def _drive(
         if not (folder / "run.json").exists():
             raise DemoError(f"the load {name} left no results; see {session.folder / name}.log")
         kept.wait_for(len(read_run(folder).outcomes))
-
-
-def _new_folder(out: Path) -> Path:
-    """An absolute path, for the commands run elsewhere than the user."""
-    folder = out.resolve()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{out} exists already; name a new folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be made ({error.strerror}); name another folder") from None
-    return folder
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,11 +17,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from analysis.provenance import commit, hardware, load_average
 from analysis.service_times import Empirical, Gamma, Lognormal, ServiceTime
 from analysis.textbook.models import OneLine, Poisson
 from analysis.textbook.reference import LEVEL, Case, Check, check
 from analysis.textbook.simulation import intervals, replicate, simulate
-from loadgen.collector import commit, hardware
 
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite")
 COMPILING_JOBS = 1000
@@ -96,11 +95,6 @@ def measure(
     return Measured(speed, tuple(checks))
 
 
-def load_average() -> float | None:
-    """Runnable processes, averaged over a minute; None where the system does not tell."""
-    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-
-
 def describe(
     command: str,
     started_at: datetime,
@@ -111,15 +105,14 @@ def describe(
     seed: int,
 ) -> dict[str, Any]:
     """What the figures were made with; call it when all is measured."""
-    machine = hardware()
     return {
         "command": command,
-        "commit": commit() or "unknown",
+        "commit": commit(),
         "started_at": started_at.isoformat(timespec="seconds"),
         "duration_s": round((datetime.now(UTC) - started_at).total_seconds(), 1),
         "load_average_start": load_start,
         "load_average_end": load_average(),
-        "hardware": {name: machine[name] for name in ("processor", "cores", "memory_gib")},
+        "hardware": hardware(),
         "versions": {"python": platform.python_version()}
         | {package: metadata.version(package) for package in PACKAGES},
         "jobs": jobs,

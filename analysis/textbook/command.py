@@ -54,10 +54,10 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure and write. Status 0 whatever comes out; ValueError for what has to be changed."""
     # Loaded here: numba takes a second, which nothing else of the analysis shall cost.
+    from analysis.provenance import load_average
     from analysis.textbook.benchmark import (
         SPEED_ONLY,
         describe,
-        load_average,
         measure,
         summary,
         write,
