@@ -7,44 +7,59 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from typing import NoReturn
 
-from analysis import (
-    demo_command,
-    dispatcher_benchmark,
-    predict_command,
-    simulate_command,
-    simulator_benchmark,
-)
-from analysis.frontier import command as frontier_command
-from analysis.server_process import DemoError
-from analysis.sim_check import command as sim_check_command
-from analysis.solvers import command as solve_command
-from analysis.textbook import command as textbook_command
+from analysis.faults import MeasurementError
 
-MODULES = (
-    demo_command,
-    predict_command,
-    simulate_command,
-    sim_check_command,
-    frontier_command,
-    solve_command,
-    textbook_command,
-    dispatcher_benchmark,
-    simulator_benchmark,
-)
-RUN = {
-    "demo": demo_command.run,
-    "report": demo_command.run_report,
-    "predict": predict_command.run,
-    "simulate": simulate_command.run,
-    "sim-check": sim_check_command.run,
-    "frontier": frontier_command.run,
-    "solve": solve_command.run,
-    "textbook": textbook_command.run,
-    "bench-dispatcher": dispatcher_benchmark.run,
-    "bench-simulator": simulator_benchmark.run,
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command's module (`add_options(parser)` and `run(options) -> int`) and its line of help."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "demo": Command("analysis.demo_command", "overload a static and a controlled server"),
+    "predict": Command(
+        "analysis.predict_command", "ask a queueing model for mean, percentiles and utilisation"
+    ),
+    "simulate": Command("analysis.simulate_command", "run a configuration in virtual time"),
+    "estimate": Command(
+        "analysis.estimation.command", "what a run tells of arrivals, service and steady state"
+    ),
+    "compare": Command(
+        "analysis.comparison.command", "set the models beside a run, and explain what is left"
+    ),
+    "validate": Command(
+        "analysis.validation.command",
+        "measure loads on the server and compare each with the models",
+    ),
+    "anova": Command("analysis.anova.command", "a factorial experiment of execution time"),
+    "unpredictability": Command(
+        "analysis.unpredictability.command", "variance of latency by cause, on a running server"
+    ),
+    "improvement": Command(
+        "analysis.improvement.command", "measure early exit against full service, in pairs"
+    ),
+    "plan": Command(
+        "analysis.planning.command", "engines, thresholds, quality and cost for a rate"
+    ),
+    "report": Command(
+        "analysis.report.command", "gather the latest results in one HTML and one PDF"
+    ),
+    "frontier": Command(
+        "analysis.frontier.command", "every policy and baseline: violations against quality"
+    ),
+    "solve": Command("analysis.solvers.command", "solve for a policy's table"),
+    "textbook": Command("analysis.textbook.command", "simulate the textbook's servers, compiled"),
+    "bench-dispatcher": Command("analysis.dispatcher_benchmark", "time the dispatcher"),
+    "bench-simulator": Command("analysis.simulator_benchmark", "time the simulator"),
 }
+"""By name. A module is loaded when its command is called: some take longer than a prediction."""
 
 
 class _UsageError(ValueError):
@@ -61,14 +76,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():
         # A terminated run, like one ended by Ctrl-C, stops its server first.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    words = sys.argv[1:] if arguments is None else list(arguments)
     parser = _Parser(prog="python -m analysis", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
-    for module in MODULES:
-        module.add_to(commands)
+    module = None
+    for name, command in COMMANDS.items():
+        options_of = commands.add_parser(name, help=command.help)
+        if words[:1] == [name]:
+            module = import_module(command.module)
+            module.add_options(options_of)
     try:
-        options = parser.parse_args(arguments)
-        return RUN[options.command](options)
-    except (ValueError, DemoError) as error:
+        options = parser.parse_args(words)
+        assert module is not None  # a command is required, and it comes first
+        return int(module.run(options))
+    except (ValueError, MeasurementError) as error:
         print(f"python -m analysis: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from analysis.faults import MeasurementError
 from analysis.live_plans import check_plan, free_port, new_folder
 from analysis.prediction import capacity_per_s
 from analysis.server_config import (
@@ -25,13 +26,7 @@ from analysis.server_config import (
     read_settings,
     write_variants,
 )
-from analysis.server_process import (
-    DemoError,
-    ask_one_by_one,
-    polled_status,
-    run_python,
-    running_server,
-)
+from analysis.server_process import ask_one_by_one, polled_status, run_python, running_server
 from analysis.study import (
     CONTROLLERS,
     COSTS_FILE,
@@ -98,7 +93,7 @@ STEPS_TOTAL = 2 + 2 * 4 + 1
 def measure(plan: Plan, on_progress: Callable[[str], None] = lambda what: None) -> Path:
     """Run the whole experiment and return its folder.
 
-    ConfigError or DemoError, one sentence, for what stops it; what was measured so far stays.
+    ConfigError or MeasurementError, one sentence, for what stops it; what was measured so far stays.
     """
     settings = read_settings(plan.config)
     prompts = read_prompts(plan.prompts)
@@ -187,7 +182,7 @@ def _drive(
     with polled_status(url, folder / name / "status.jsonl"):
         run_python(command, folder / f"{name}.log", f"the load {name}", fine=LOADGEN_FINE)
     if not (folder / name / "run.json").exists():
-        raise DemoError(f"the load {name} left no results; see {folder / name}.log")
+        raise MeasurementError(f"the load {name} left no results; see {folder / name}.log")
 
 
 def _judge(folder: Path, can_be_judged: bool, notes: _Notes) -> None:
@@ -201,7 +196,7 @@ def _judge(folder: Path, can_be_judged: bool, notes: _Notes) -> None:
     command = notes.python(["-m", "pipelines", "judge", *runs])
     try:
         run_python(command, folder / "judge.log", "judging the pictures")
-    except DemoError as error:
+    except MeasurementError as error:
         notes.problems.append(str(error))
 
 

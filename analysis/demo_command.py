@@ -1,4 +1,4 @@
-"""`python -m analysis demo` runs the demonstration; `python -m analysis report RUN` reports again."""
+"""`python -m analysis demo` runs the demonstration, and reports on it."""
 
 from __future__ import annotations
 
@@ -15,25 +15,31 @@ REPORT_STEPS = 4 + 1
 """How often `write_report` tells its progress."""
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add both commands to `python -m analysis`."""
-    demo = commands.add_parser("demo", help="overload a static and a controlled server (8 minutes)")
-    demo.add_argument("--out", type=Path, help="a new folder (default: runs/<time>)")
-    demo.add_argument(
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--out", type=Path, help="a new folder (default: runs/<time>)")
+    parser.add_argument(
         "--seconds", type=float, default=SECONDS, help="of arrivals per load (default: %(default)g)"
     )
-    demo.add_argument("--port", type=int, help="for the servers (default: one that is free)")
-    demo.add_argument("--seed", type=int, default=1, help="of the arrivals (default: 1)")
-    demo.add_argument(
+    parser.add_argument("--port", type=int, help="for the servers (default: one that is free)")
+    parser.add_argument("--seed", type=int, default=1, help="of the arrivals (default: 1)")
+    parser.add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, help="of the controlled server (YAML)"
     )
-    demo.add_argument("--prompts", type=Path, default=PROMPTS, help="text file, one prompt a line")
-    report = commands.add_parser("report", help="build the report of a demo again from its data")
-    report.add_argument("folder", type=Path, help="the demo's folder, such as runs/<time>")
+    parser.add_argument(
+        "--prompts", type=Path, default=PROMPTS, help="text file, one prompt a line"
+    )
+    parser.add_argument(
+        "--again", type=Path, metavar="FOLDER", help="report on an earlier demo, measure nothing"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure and report. ConfigError or DemoError for what stops it."""
+    """Measure and report. ConfigError or MeasurementError for what stops it, DataError for a folder
+    of an earlier demo that cannot be used."""
+    if options.again is not None:
+        with Steps(Console(stderr=True), REPORT_STEPS) as steps:
+            return _write(options.again, steps)
     plan = Plan(
         out=options.out or default_folder(),
         config=options.config,
@@ -44,12 +50,6 @@ def run(options: argparse.Namespace) -> int:
     )
     with Steps(Console(stderr=True), STEPS_TOTAL + REPORT_STEPS) as steps:
         return _write(measure(plan, steps.begin), steps)
-
-
-def run_report(options: argparse.Namespace) -> int:
-    """Report on what was measured before. DataError or ValueError for what is wrong with it."""
-    with Steps(Console(stderr=True), REPORT_STEPS) as steps:
-        return _write(options.folder, steps)
 
 
 def _write(folder: Path, steps: Steps) -> int:

@@ -236,9 +236,8 @@ def page(timed: list[Timed], header: dict[str, Any], waiting: int, engines: int)
     return "\n".join(lines) + "\n"
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to `python -m analysis`."""
-    parser = commands.add_parser("bench-dispatcher", help="time the dispatcher's events")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
     parser.add_argument("--waiting", type=int, default=10_000, help="jobs (default: %(default)s)")
     parser.add_argument("--engines", type=int, default=1000, help="(default: %(default)s)")
     parser.add_argument(

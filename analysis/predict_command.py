@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from analysis.models.steady import Prediction
@@ -25,11 +25,8 @@ FIELDS = {
 """Names of the output, and those of the prediction's attributes."""
 
 
-def add_to(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command to `python -m analysis`."""
-    parser = commands.add_parser(
-        "predict", help="ask a queueing model for mean, percentiles and utilisation"
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
     parser.add_argument("--model", required=True, metavar="NAME", help="mm1, threshold, bulk, ...")
     parser.add_argument(
         "--params",

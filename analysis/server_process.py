@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from analysis.faults import MeasurementError
 from analysis.server_config import ROOT
 
 START_PATIENCE_S = 180.0
@@ -26,10 +27,6 @@ REQUEST_TIMEOUT_S = 120.0
 POLL_PERIOD_S = 1.0
 POLL_TIMEOUT_S = 10.0
 RECEIVED_HEADER = "x-received-at"
-
-
-class DemoError(RuntimeError):
-    """The demonstration cannot go on; the message is one sentence for the user."""
 
 
 def last_words(log: Path) -> str:
@@ -43,7 +40,7 @@ def run_python(
 ) -> int:
     """Run `python ARGUMENTS` to its end, its words in `log`; returns its status.
 
-    DemoError with its last line if the status is not among `fine`.
+    MeasurementError with its last line if the status is not among `fine`.
     """
     with log.open("w", encoding="utf-8") as sink:
         status = subprocess.run(
@@ -55,7 +52,7 @@ def run_python(
             check=False,
         ).returncode
     if status not in fine:
-        raise DemoError(f"{what} failed (status {status}, log {log}): {last_words(log)}")
+        raise MeasurementError(f"{what} failed (status {status}, log {log}): {last_words(log)}")
     return status
 
 
@@ -65,7 +62,7 @@ def running_server(
 ) -> Iterator[str]:
     """A server from `python -m serve`, ready; gives its URL and stops it at the end.
 
-    DemoError if it does not get ready, or does not stop when told to.
+    MeasurementError if it does not get ready, or does not stop when told to.
     """
     with log.open("w", encoding="utf-8") as sink:
         process = subprocess.Popen(
@@ -102,8 +99,10 @@ def _wait_until_ready(process: subprocess.Popen[str], log: Path) -> None:
         return
     process.wait()
     if time.monotonic() - began_s >= START_PATIENCE_S:
-        raise DemoError(f"the server was not ready after {START_PATIENCE_S:.0f} s (log {log})")
-    raise DemoError(f"the server did not start (log {log}): {last_words(log)}")
+        raise MeasurementError(
+            f"the server was not ready after {START_PATIENCE_S:.0f} s (log {log})"
+        )
+    raise MeasurementError(f"the server did not start (log {log}): {last_words(log)}")
 
 
 def _stop(process: subprocess.Popen[str], log: Path, *, quietly: bool) -> None:
@@ -121,11 +120,11 @@ def _stop(process: subprocess.Popen[str], log: Path, *, quietly: bool) -> None:
     if quietly:
         return
     if stubborn:
-        raise DemoError(
+        raise MeasurementError(
             f"the server did not stop within {STOP_PATIENCE_S:.0f} s and was killed (log {log})"
         )
     if died:
-        raise DemoError(f"the server ended by itself (log {log}): {last_words(log)}")
+        raise MeasurementError(f"the server ended by itself (log {log}): {last_words(log)}")
 
 
 @contextmanager
@@ -178,7 +177,7 @@ def ask_one_by_one(url: str, prompts: Sequence[str], first_seed: int, path: Path
     """Send one request after another to an idle server; each is a line of `path`.
 
     The lines have the load generator's form, times counted from the first request, and scheduled
-    means sent. DemoError if one is not served.
+    means sent. MeasurementError if one is not served.
     """
     start_s = time.time()
     lines = []
@@ -194,9 +193,9 @@ def ask_one_by_one(url: str, prompts: Sequence[str], first_seed: int, path: Path
                 received_s = float(answer.headers[RECEIVED_HEADER])
         except urllib.error.HTTPError as error:
             told = error.read().decode(errors="replace").strip()
-            raise DemoError(f"the idle server refused a request: {told}") from None
+            raise MeasurementError(f"the idle server refused a request: {told}") from None
         except (OSError, ValueError, TypeError) as error:
-            raise DemoError(f"the idle server did not answer a request ({error})") from None
+            raise MeasurementError(f"the idle server did not answer a request ({error})") from None
         answered_s = time.time()
         lines.append(
             {

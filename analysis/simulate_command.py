@@ -35,11 +35,8 @@ FIGURES_FILE = "simulation.json"
 PACKAGES = ("numpy", "scipy")
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to `python -m analysis`."""
-    parser = commands.add_parser(
-        "simulate", help="serve simulated arrivals by a configuration and its cost table"
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
     parser.add_argument("--config", type=Path, required=True, help="of the server (YAML)")
     parser.add_argument(
         "--costs",

@@ -152,9 +152,8 @@ def page(timed: list[Timed], header: dict[str, Any], rounds: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to `python -m analysis`."""
-    parser = commands.add_parser("bench-simulator", help="time the simulator")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
     parser.add_argument("--jobs", type=int, default=20_000, help="a round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")

@@ -34,11 +34,8 @@ PAPERS_MODELS = ("full@25", "small@25", "turbo@4")
 """Proteus as published chooses among models, not steps: each variant at the steps it is sold with."""
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to `python -m analysis`."""
-    parser = commands.add_parser(
-        "frontier", help="deadline violations against quality for every policy and baseline"
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
     parser.add_argument(
         "--quick",
         action="store_true",

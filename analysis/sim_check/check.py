@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from analysis.faults import MeasurementError
 from analysis.intervals import Band
 from analysis.prediction import Figures, figures_of
 from analysis.runs import RUN_FILE, Run, read_requests, read_run
 from analysis.server_config import ServerSettings, read_settings
-from analysis.server_process import DemoError
 from analysis.sim_check.lags import STARTS_MIN, Lags, StartLags, find_lags, start_lags, stays_of
 from analysis.sim_check.measure import (
     CONTROLLED,
@@ -158,7 +158,7 @@ class Check:
 
 
 def check(folder: Path, tell: Callable[[str], None] = lambda what: None) -> Check:
-    """Compute everything from the raw data. DemoError, DataError or ValueError in one sentence."""
+    """Compute everything from the raw data. MeasurementError, DataError or ValueError in one sentence."""
     meta = _read_meta(folder)
     settings = {name: read_settings(folder / f"{name}.yaml") for name in (STATIC, CONTROLLED)}
     idle = unloaded_from(read_requests(folder / UNLOADED_FILE)).overheads
@@ -198,7 +198,7 @@ def _read_meta(folder: Path) -> Mapping[str, Any]:
     try:
         meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise DemoError(
+        raise MeasurementError(
             f"{folder} holds no measurement that came to its end; name another, or measure anew"
         ) from None
     return dict(meta)
@@ -208,7 +208,7 @@ def _measured(folder: Path, turn: Turn, settings: ServerSettings) -> Measured:
     run = read_run(folder / turn.name)
     after_s = [one.after_s for one in run.requests if one.after_s is not None]
     if not after_s:
-        raise DemoError(f"no request of {turn.name} was served; look at the server's log")
+        raise MeasurementError(f"no request of {turn.name} was served; look at the server's log")
     return Measured(
         turn,
         settings,

@@ -20,11 +20,8 @@ from analysis.sim_check.report import summary, write
 OUT = Path("analysis/benchmarks/sim_check")
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to `python -m analysis`."""
-    parser = commands.add_parser(
-        "sim-check", help="measure live runs and replay them in the simulator (10 minutes)"
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
     parser.add_argument(
         "--out", type=Path, default=OUT, help="writes OUT.json and OUT.md (default: %(default)s)"
     )
@@ -50,7 +47,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, compare and write. Status 0 whatever comes out; ValueError or DemoError, in one
+    """Measure, compare and write. Status 0 whatever comes out; ValueError or MeasurementError, in one
     sentence, for what has to be changed."""
     began = datetime.now(UTC)
     with Steps(Console(stderr=True), REPLAYS_TOLD + (0 if options.again else TOLD)) as steps:

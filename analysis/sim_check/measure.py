@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.demo import PROMPTS, read_prompts
+from analysis.faults import MeasurementError
 from analysis.live_plans import check_plan, free_port, new_folder
 from analysis.provenance import made_by
 from analysis.runs import read_requests, read_run
@@ -28,7 +29,7 @@ from analysis.server_config import (
     read_settings,
     write_variants,
 )
-from analysis.server_process import DemoError, ask_one_by_one, run_python, running_server
+from analysis.server_process import ask_one_by_one, run_python, running_server
 from analysis.sim_check.sums import SUMS_FILE, PoolSums, polled_sums, read_window, tables_of
 from analysis.study import unloaded_from
 from policies.costs import completion_rate_per_s
@@ -133,7 +134,7 @@ class _Session:
 def measure(plan: Plan, tell: Callable[[str], None] = lambda what: None) -> Path:
     """Make all runs and return their folder.
 
-    ConfigError or DemoError, one sentence, for what stops it; what was measured so far stays.
+    ConfigError or MeasurementError, one sentence, for what stops it; what was measured so far stays.
     """
     folder = new_folder(plan.out)
     tell("reading the configuration")
@@ -240,5 +241,7 @@ def _drive(
     with polled_sums(url, session.folder / f"{name}.{SUMS_FILE}") as kept:
         run_python(command, session.folder / f"{name}.log", f"the load {name}", fine=LOADGEN_FINE)
         if not (folder / "run.json").exists():
-            raise DemoError(f"the load {name} left no results; see {session.folder / name}.log")
+            raise MeasurementError(
+                f"the load {name} left no results; see {session.folder / name}.log"
+            )
         kept.wait_for(len(read_run(folder).outcomes))

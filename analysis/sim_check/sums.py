@@ -16,8 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
+from analysis.faults import MeasurementError
 from analysis.server_config import ServerSettings
-from analysis.server_process import DemoError
 from pipelines.costs import CostTable
 from pipelines.service_costs import CostSums, Sums
 from pipelines.service_table import CALLS_MIN, to_cost_table
@@ -120,7 +120,7 @@ def tables_of(settings: ServerSettings, sums: PoolSums) -> dict[str, CostTable]:
 
 
 def ask_sums(url: str) -> dict[str, CostSums]:
-    """The sums of a server's engines since its start; DemoError if it does not tell them."""
+    """The sums of a server's engines since its start; MeasurementError if it does not tell them."""
     found: dict[str, CostSums] = {}
     try:
         with urllib.request.urlopen(f"{url}/v1/costs", timeout=ASK_TIMEOUT_S) as answer:
@@ -128,7 +128,7 @@ def ask_sums(url: str) -> dict[str, CostSums]:
         for engine in engines.values():
             found = added(found, {str(engine["pool"]): CostSums.from_plain(engine["sums"])})
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DemoError(f"the server does not tell what its work costs ({error})") from None
+        raise MeasurementError(f"the server does not tell what its work costs ({error})") from None
     return found
 
 
@@ -150,7 +150,7 @@ class KeptSums:
     def wait_for(self, pictures: int) -> None:
         """Return when the sums hold so many pictures since the first: reports come a little later.
 
-        DemoError if they do not.
+        MeasurementError if they do not.
         """
         due_s = time.monotonic() + SETTLE_PATIENCE_S
         while True:
@@ -160,7 +160,7 @@ class KeptSums:
             if counted >= pictures:
                 return
             if time.monotonic() > due_s:
-                raise DemoError(
+                raise MeasurementError(
                     f"the server counts {counted} pictures and {pictures} were served; look at its log"
                 )
             time.sleep(SETTLE_PAUSE_S)
@@ -170,7 +170,7 @@ class KeptSums:
 def polled_sums(url: str, path: Path) -> Iterator[KeptSums]:
     """Write the server's sums to `path` before, about once a second during, and after the block.
 
-    DemoError if the server does not tell them before or after; in between a failed poll is left
+    MeasurementError if the server does not tell them before or after; in between a failed poll is left
     out: its absence shows in the data.
     """
     over = threading.Event()
@@ -181,7 +181,7 @@ def polled_sums(url: str, path: Path) -> Iterator[KeptSums]:
             while not over.wait(POLL_PERIOD_S):
                 try:
                     kept.keep()
-                except DemoError:
+                except MeasurementError:
                     continue
 
         thread = threading.Thread(target=poll, name="costs", daemon=True)
@@ -195,7 +195,7 @@ def polled_sums(url: str, path: Path) -> Iterator[KeptSums]:
 
 
 def read_window(path: Path) -> Window:
-    """The snapshots that were kept; DemoError if there are none that can be used."""
+    """The snapshots that were kept; MeasurementError if there are none that can be used."""
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         snapshots = tuple(
@@ -203,7 +203,9 @@ def read_window(path: Path) -> Window:
             for line in lines
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DemoError(f"{path} cannot be used ({error}); measure again") from None
+        raise MeasurementError(f"{path} cannot be used ({error}); measure again") from None
     if len(snapshots) < 2:
-        raise DemoError(f"{path} holds no snapshots from before and after a run; measure again")
+        raise MeasurementError(
+            f"{path} holds no snapshots from before and after a run; measure again"
+        )
     return Window(snapshots)

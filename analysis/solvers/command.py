@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from analysis.solvers.defaults import HEADROOM, STAGES
 
-Commands: TypeAlias = "argparse._SubParsersAction[Any]"
 
-
-def add_to(commands: Commands) -> None:
-    """Declare `solve`."""
-    parser = commands.add_parser("solve", help="solve a policy for a server and write it as JSON")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
     kinds = parser.add_subparsers(dest="kind", required=True)
     table = kinds.add_parser("table", help="cost-optimal rungs, by a Markov decision process")
     _common(table, bands=20)

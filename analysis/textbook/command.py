@@ -6,7 +6,7 @@ import argparse
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,11 +18,8 @@ REFERENCE = Path("tests/reference/queueing_cases.json")
 OUT = Path("analysis/benchmarks/textbook")
 
 
-def add_to(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command to `python -m analysis`."""
-    parser = commands.add_parser(
-        "textbook", help="hold the compiled simulator against reference values, and time it"
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--case", action="append", metavar="ID", help="a case; may be repeated")
     which.add_argument(

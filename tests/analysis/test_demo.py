@@ -11,9 +11,9 @@ import pytest
 
 from analysis import demo
 from analysis.demo import STEPS_TOTAL, Plan, measure, read_prompts
+from analysis.faults import MeasurementError
 from analysis.prediction import capacity_per_s
 from analysis.server_config import ConfigError, read_settings
-from analysis.server_process import DemoError
 from analysis.study import CONTROLLERS, HIGH, LOW, read_study, unloaded_file
 from tests.analysis.synthetic_demo import (
     OVERHEADS,
@@ -47,7 +47,7 @@ class Processes:
             out = Path(options["--out"])
             write_run(out, server, rate_per_s, seconds, int(options["--seed"]), accuracy=None)
         elif self.judge_fails:
-            raise DemoError("judging the pictures failed (status 2): no weights")
+            raise MeasurementError("judging the pictures failed (status 2): no weights")
         return 0
 
     @contextmanager
@@ -133,7 +133,7 @@ def test_a_load_that_leaves_nothing_stops_the_demo(
     tmp_path: Path, processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(Processes.run_python.__globals__, "write_run", lambda *a, **k: None)
-    with pytest.raises(DemoError, match="left no results"):
+    with pytest.raises(MeasurementError, match="left no results"):
         measure(plan(tmp_path))
 
 

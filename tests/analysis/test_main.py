@@ -9,7 +9,7 @@ import pytest
 
 import analysis.__main__ as command_line
 from analysis import demo_command, report
-from analysis.server_process import DemoError
+from analysis.faults import MeasurementError
 from analysis.study import read_study
 from tests.analysis.synthetic_demo import write_demo
 
@@ -30,7 +30,7 @@ def one_sentence(capsys: pytest.CaptureFixture[str]) -> str:
         (["demo", "--seconds", "1"], "at least 5"),
         (["demo", "--config", "/nowhere.yaml"], "cannot be read"),
         (["demo", "--prompts", "/nowhere.txt"], "--prompts"),
-        (["report", "/nowhere"], "finished demo"),
+        (["demo", "--again", "/nowhere"], "finished demo"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(
@@ -51,7 +51,7 @@ def test_a_report_is_built_again_from_its_data(
         return partial(read_study, run, 2)()
 
     monkeypatch.setattr(report, "read_study", quick)
-    assert command_line.main(["report", str(folder)]) == 0  # though claims fail
+    assert command_line.main(["demo", "--again", str(folder)]) == 0  # though claims fail
     told = capsys.readouterr().out
     assert "FAILS" in told
     assert str(folder / "report.html") in told
@@ -62,7 +62,7 @@ def test_a_demo_that_cannot_go_on_is_one_sentence(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object) -> None:
-        raise DemoError("the server did not start")
+        raise MeasurementError("the server did not start")
 
     monkeypatch.setattr(demo_command, "measure", fail)
     assert command_line.main(["demo"]) == 2

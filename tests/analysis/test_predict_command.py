@@ -28,8 +28,8 @@ FIELDS = [
 
 def run(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
-    predict_command.add_to(parser.add_subparsers(dest="command"))
-    return predict_command.run(parser.parse_args(["predict", *arguments]))
+    predict_command.add_options(parser)
+    return predict_command.run(parser.parse_args([*arguments]))
 
 
 def test_the_object_has_every_field_and_null_for_what_is_not_defined(

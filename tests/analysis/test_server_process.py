@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from analysis import server_process
+from analysis.faults import MeasurementError
 from analysis.runs import read_requests
 from analysis.server_process import (
-    DemoError,
     ask_one_by_one,
     ask_status,
     polled_status,
@@ -96,7 +96,9 @@ def test_a_server_is_ready_inside_and_gone_afterwards(place: Place) -> None:
 def test_a_server_that_cannot_start_is_told_in_its_own_words(place: Place) -> None:
     broken = place.config("broken")
     with (
-        pytest.raises(DemoError, match=r"did not start .*the configuration is broken; mend it"),
+        pytest.raises(
+            MeasurementError, match=r"did not start .*the configuration is broken; mend it"
+        ),
         running_server(broken, place.port, place.log, place.command),
     ):
         pytest.fail("it cannot get ready")
@@ -107,7 +109,7 @@ def test_a_server_that_never_gets_ready_is_given_up(
 ) -> None:
     monkeypatch.setattr(server_process, "START_PATIENCE_S", 0.2)
     with (
-        pytest.raises(DemoError, match="not ready after"),
+        pytest.raises(MeasurementError, match="not ready after"),
         running_server(place.config("slow"), place.port, place.log, place.command),
     ):
         pytest.fail("it cannot get ready")
@@ -118,7 +120,7 @@ def test_a_server_that_does_not_stop_is_killed_and_told(
 ) -> None:
     monkeypatch.setattr(server_process, "STOP_PATIENCE_S", 0.2)
     with (
-        pytest.raises(DemoError, match="did not stop"),
+        pytest.raises(MeasurementError, match="did not stop"),
         running_server(place.config("stubborn"), place.port, place.log, place.command) as url,
     ):
         assert ask_status(url) is not None
@@ -127,10 +129,10 @@ def test_a_server_that_does_not_stop_is_killed_and_told(
 
 def test_an_error_inside_wins_and_the_server_is_stopped(place: Place) -> None:
     with (
-        pytest.raises(DemoError, match="mine"),
+        pytest.raises(MeasurementError, match="mine"),
         running_server(place.config(), place.port, place.log, place.command) as url,
     ):
-        raise DemoError("mine")
+        raise MeasurementError("mine")
     assert ask_status(url) is None
 
 
@@ -138,9 +140,9 @@ def test_requests_one_by_one_are_kept_in_the_load_generators_form(place: Place) 
     path = place.folder / "unloaded.jsonl"
     with running_server(place.config(), place.port, place.log, place.command) as url:
         ask_one_by_one(url, ["a red circle", "a blue square"], 7, path)
-        with pytest.raises(DemoError, match=r"refused a request: .*not that"):
+        with pytest.raises(MeasurementError, match=r"refused a request: .*not that"):
             ask_one_by_one(url, ["no"], 7, place.folder / "none.jsonl")
-    with pytest.raises(DemoError, match="did not answer"):
+    with pytest.raises(MeasurementError, match="did not answer"):
         ask_one_by_one(url, ["a red circle"], 7, place.folder / "none.jsonl")
     requests = read_requests(path)
     assert [request.prompt for request in requests] == ["a red circle", "a blue square"]
@@ -166,8 +168,8 @@ def test_a_command_that_fails_is_told_in_its_own_words(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert run_python(["-c", "print('fine')"], log, "greeting") == 0
     assert log.read_text() == "fine\n"
-    with pytest.raises(DemoError, match=r"greeting failed \(status 1, .*not today"):
+    with pytest.raises(MeasurementError, match=r"greeting failed \(status 1, .*not today"):
         run_python(["-c", "import sys; sys.exit('not today')"], log, "greeting")
     assert run_python(["-c", "import sys; sys.exit(1)"], log, "greeting", fine=(0, 1)) == 1
-    with pytest.raises(DemoError, match="it said nothing"):
+    with pytest.raises(MeasurementError, match="it said nothing"):
         run_python(["-c", "import sys; sys.exit(3)"], log, "greeting")

@@ -24,8 +24,8 @@ def config(tmp_path: Path) -> Path:
 
 def command(*arguments: str) -> int:
     parser = argparse.ArgumentParser(exit_on_error=False)
-    simulate_command.add_to(parser.add_subparsers(dest="command"))
-    return simulate_command.run(parser.parse_args(["simulate", *arguments]))
+    simulate_command.add_options(parser)
+    return simulate_command.run(parser.parse_args([*arguments]))
 
 
 def figures(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from tests.analysis.synthetic_demo import cost_table
 
 def command(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
-    simulator_benchmark.add_to(parser.add_subparsers(dest="command"))
-    return simulator_benchmark.run(parser.parse_args(["bench-simulator", *arguments]))
+    simulator_benchmark.add_options(parser)
+    return simulator_benchmark.run(parser.parse_args([*arguments]))
 
 
 def test_every_case_is_timed_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

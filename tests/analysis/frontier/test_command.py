@@ -14,8 +14,8 @@ from analysis.frontier.schedules import Schedule
 
 def options(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    command.add_to(parser.add_subparsers(dest="command"))
-    return parser.parse_args(["frontier", *arguments])
+    command.add_options(parser)
+    return parser.parse_args([*arguments])
 
 
 @pytest.mark.slow

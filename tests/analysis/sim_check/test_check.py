@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis.faults import MeasurementError
 from analysis.intervals import Band
 from analysis.prediction import Figures
-from analysis.server_process import DemoError
 from analysis.sim_check.check import (
     DEGRADED_LIMIT,
     MEAN_LIMIT,
@@ -84,7 +84,7 @@ def test_progress_is_told_as_often_as_announced(checked: Check, told: list[str])
 
 
 def test_a_measurement_that_did_not_end_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DemoError, match="no measurement that came to its end"):
+    with pytest.raises(MeasurementError, match="no measurement that came to its end"):
         check(tmp_path)
 
 

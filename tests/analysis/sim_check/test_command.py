@@ -14,8 +14,8 @@ from analysis.sim_check import command
 
 def options(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    command.add_to(parser.add_subparsers(dest="command"))
-    return parser.parse_args(["sim-check", *words])
+    command.add_options(parser)
+    return parser.parse_args([*words])
 
 
 def test_results_go_where_they_are_kept_unless_told_otherwise() -> None:

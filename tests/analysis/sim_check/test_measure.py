@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from analysis.faults import MeasurementError
 from analysis.server_config import ConfigError, read_settings
-from analysis.server_process import DemoError
 from analysis.sim_check import sums
 from analysis.sim_check.measure import LOADS, TOLD, Plan, capacity_of, measure, sessions
 from analysis.sim_check.sums import read_window
@@ -85,7 +85,7 @@ def test_pictures_that_the_server_did_not_count_end_the_measurement(
 ) -> None:
     processes.loses_pictures = True
     monkeypatch.setattr(sums, "SETTLE_PATIENCE_S", 0.0)
-    with pytest.raises(DemoError, match="the server counts 0 pictures"):
+    with pytest.raises(MeasurementError, match="the server counts 0 pictures"):
         measure(plan(tmp_path))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from analysis.server_process import DemoError
+from analysis.faults import MeasurementError
 from analysis.sim_check import sums
 from analysis.sim_check.sums import (
     Window,
@@ -53,7 +53,7 @@ def test_a_server_that_tells_something_else_is_refused(
     monkeypatch: pytest.MonkeyPatch, content: Any
 ) -> None:
     answering(monkeypatch, content)
-    with pytest.raises(DemoError, match="does not tell what its work costs"):
+    with pytest.raises(MeasurementError, match="does not tell what its work costs"):
         ask_sums("http://there")
 
 
@@ -102,8 +102,8 @@ def test_snapshots_frame_the_block_and_can_be_read_again(
 
 def test_files_without_two_snapshots_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "costs.jsonl"
-    with pytest.raises(DemoError, match="cannot be used"):
+    with pytest.raises(MeasurementError, match="cannot be used"):
         read_window(path)
     path.write_text(json.dumps({"unix_s": 1.0, "pools": {}}) + "\n")
-    with pytest.raises(DemoError, match="from before and after"):
+    with pytest.raises(MeasurementError, match="from before and after"):
         read_window(path)

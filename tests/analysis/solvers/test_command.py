@@ -43,12 +43,12 @@ def files(tmp_path: Path) -> Path:
 
 def solve(folder: Path, *words: str) -> dict[str, Any]:
     parser = argparse.ArgumentParser()
-    command.add_to(parser.add_subparsers(dest="command"))
+    command.add_options(parser)
     base = ["--config", str(folder / "server.yaml"), "--costs", str(folder / "costs.json")]
     out = folder / "policy.json"
     kind, *others = words
     scores = [] if "--scores" in words else ["--scores", "0.9,0.8,0.6"]
-    options = parser.parse_args(["solve", kind, *base, "--out", str(out), *scores, *others])
+    options = parser.parse_args([kind, *base, "--out", str(out), *scores, *others])
     assert command.run(options) == 0
     read(out)
     content: dict[str, Any] = json.loads(out.read_text())

@@ -18,8 +18,8 @@ REFERENCE = Path(__file__).parents[2] / "reference" / "queueing_cases.json"
 
 def options(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    command.add_to(parser.add_subparsers(dest="command"))
-    return parser.parse_args(["textbook", "--reference", str(REFERENCE), *arguments])
+    command.add_options(parser)
+    return parser.parse_args(["--reference", str(REFERENCE), *arguments])
 
 
 def test_a_run_is_written_as_json_and_as_a_page(
