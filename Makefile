@@ -8,7 +8,7 @@ BIN := .venv/bin
 RUN_READY := .venv/.ready
 TEST_READY := .venv/.ready-for-tests
 
-.PHONY: help serve demo sim-check frontier test check format bench-engine bench-policies bench-gpu train evaluate clean
+.PHONY: help serve demo validate validate-full anova improvement plan report frontier test check format bench-engine bench-policies bench-gpu train evaluate clean
 
 help: ## List the targets, one line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,8 +19,25 @@ serve: $(RUN_READY) ## Start the image server on 127.0.0.1:8000 (PORT=, CONFIG= 
 demo: $(RUN_READY) ## Overload the server with and without early exit, hold a queueing model against it, write a report (8 min)
 	@exec $(BIN)/python -m analysis demo $(if $(CONFIG),--config "$(CONFIG)")
 
-sim-check: $(RUN_READY) ## Replay measured runs of the server through the simulator and compare (10 min, nothing else running)
-	@exec $(BIN)/python -m analysis sim-check --out analysis/benchmarks/sim_check
+validate: $(RUN_READY) ## Measure six loads on the server and hold every model against them (10 min, nothing else running)
+	@exec $(BIN)/python -m analysis validate
+
+validate-full: $(RUN_READY) ## The same with all twelve loads, longer (half an hour, nothing else running)
+	@exec $(BIN)/python -m analysis validate --full
+
+anova: $(RUN_READY) ## What execution time and unpredictability depend on: factorial experiment, variance by cause, report (10 min)
+	@$(BIN)/python -m analysis anova
+	@$(BIN)/python -m analysis unpredictability
+	@$(BIN)/python -m analysis report
+
+improvement: $(RUN_READY) ## Early exit against full service on paired loads, in percent with intervals (10 min, nothing else running)
+	@exec $(BIN)/python -m analysis improvement
+
+plan: $(RUN_READY) ## Engines, thresholds, quality and cost for 10, 1,000 and 100,000 requests/s
+	@exec $(BIN)/python -m analysis plan --study
+
+report: $(RUN_READY) ## Gather the latest results in one HTML and one PDF, analysis/results/report/
+	@exec $(BIN)/python -m analysis report
 
 frontier: $(RUN_READY) ## Set every policy and baseline side by side: deadline violations against quality, simulated
 	@exec $(BIN)/python -m analysis frontier --out analysis/benchmarks/frontier
