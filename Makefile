@@ -11,7 +11,7 @@ TEST_READY := .venv/.ready-for-tests
 .PHONY: help serve demo validate validate-full anova improvement plan report frontier test check format bench-engine bench-policies bench-gpu train evaluate clean
 
 help: ## List the targets, one line each
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(RUN_READY) ## Start the image server on 127.0.0.1:8000 (PORT=, CONFIG= change that); Ctrl-C stops it
 	@exec $(BIN)/python -m serve $(if $(CONFIG),--config "$(CONFIG)") $(if $(PORT),--port "$(PORT)")

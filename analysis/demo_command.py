@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _write(folder: Path, steps: Steps) -> int:
     # Loaded here: matplotlib takes seconds, which a mistake on the command line shall not cost.
-    from analysis.report import write_report
+    from analysis.demo_report import write_report
     from analysis.tables import print_study
 
     study, page = write_report(folder, steps.begin)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.report import write_report
+from analysis.demo_report import write_report
 from analysis.study import Study
 from tests.analysis.synthetic_demo import write_demo
 

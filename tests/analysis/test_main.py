@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import analysis.__main__ as command_line
-from analysis import demo_command, report
+from analysis import demo_command, demo_report
 from analysis.faults import MeasurementError
 from analysis.study import read_study
 from tests.analysis.synthetic_demo import write_demo

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from analysis.report import render
+from analysis.demo_report import render
 from analysis.study import Study, read_study
 
 
