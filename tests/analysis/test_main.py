@@ -50,7 +50,7 @@ def test_a_report_is_built_again_from_its_data(
     def quick(run: Path, replications: int, on_progress: object) -> object:
         return partial(read_study, run, 2)()
 
-    monkeypatch.setattr(report, "read_study", quick)
+    monkeypatch.setattr(demo_report, "read_study", quick)
     assert command_line.main(["demo", "--again", str(folder)]) == 0  # though claims fail
     told = capsys.readouterr().out
     assert "FAILS" in told
