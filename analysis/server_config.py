@@ -1,14 +1,14 @@
-"""The server's YAML file as the models need it, and its two forms for the demonstration.
+"""The server's YAML file as the models need it, and its forms for experiments.
 
 `serve` checks the whole file when it starts; only what is read here is checked here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import yaml
 
@@ -31,9 +31,12 @@ NOT_STATIC = ("tenant_max", "refuse_hopeless", "routing", "price_max")
 
 SECONDS_PER_HOUR = 3600.0
 
+Mode: TypeAlias = Literal["static", "configured", "at_start", "in_flight"]
+"""A form of a configuration: see `write_modes`."""
+
 
 class ConfigError(ValueError):
-    """A configuration that the demonstration cannot use; one sentence for the user."""
+    """A configuration that an experiment cannot use; one sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +167,40 @@ def _settings(content: Mapping[str, Any], folder: Path) -> ServerSettings:
 
 
 def write_variants(path: Path, folder: Path) -> tuple[Path, Path]:
-    """Write static.yaml and controlled.yaml into `folder`; both keep working from there.
+    """Write static.yaml and controlled.yaml, the configuration as it stands, into `folder`.
 
-    controlled.yaml is the configuration as it stands. static.yaml differs in two sections: the
-    controller (always the first rung) and the dispatcher, which refuses nobody, else refusals would
-    hide the growth of the queue that is to be shown, and chooses no rung either. ConfigError if
-    the configuration has no controller that could be switched off.
+    As `write_modes`. ConfigError if the configuration has no controller that could be switched off.
     """
+    contents = _in_modes(path, ("static", "configured"))
+    return (
+        _write(folder / "static.yaml", contents["static"]),
+        _write(folder / "controlled.yaml", contents["configured"]),
+    )
+
+
+def write_modes(path: Path, folder: Path, modes: Sequence[Mode]) -> dict[Mode, Path]:
+    """Write the configuration into `folder` as it is in each mode, and give the files by mode.
+
+    They are named after their modes and keep working from there. `configured` is the configuration
+    as it stands; in `at_start` and `in_flight` the controller applies a lower rung in that way.
+    `static` differs in two sections: the controller (always the first rung) and the dispatcher,
+    which refuses nobody, else refusals would hide the growth of the queue that is to be shown, and
+    chooses no rung either. ConfigError for any other mode of a configuration that has a static
+    controller.
+    """
+    contents = _in_modes(path, modes)
+    return {mode: _write(folder / f"{mode}.yaml", one) for mode, one in contents.items()}
+
+
+def _write(target: Path, content: Mapping[str, Any]) -> Path:
+    target.write_text(yaml.safe_dump(dict(content), sort_keys=False), encoding="utf-8")
+    return target
+
+
+def _in_modes(path: Path, modes: Sequence[Mode]) -> dict[Mode, dict[str, Any]]:
+    """The configuration in each mode, every path in it absolute."""
     settings = read_settings(path)
-    if not settings.controlled:
+    if not settings.controlled and any(mode != "static" for mode in modes):
         raise ConfigError(
             f"{path} has a static controller, so there is nothing to compare; name a configuration"
             " with another kind"
@@ -185,19 +213,23 @@ def write_variants(path: Path, folder: Path) -> tuple[Path, Path]:
     }
     content["engines"] = [_with_absolute(pool, "costs", base) for pool in content["engines"]]
     content["controller"] = _with_absolute(content["controller"], "table", base)
-    dispatcher = content.get("dispatcher") or {}
-    kept = {name: value for name, value in dispatcher.items() if name not in NOT_STATIC}
-    static = {
-        **content,
-        "controller": {"kind": "static", "rung": 0},
-        "dispatcher": {**kept, "max_waiting": UNBOUNDED},
-    }
-    written = []
-    for name, one in (("static", static), ("controlled", content)):
-        target = folder / f"{name}.yaml"
-        target.write_text(yaml.safe_dump(one, sort_keys=False), encoding="utf-8")
-        written.append(target)
-    return written[0], written[1]
+    return {mode: _in_mode(content, mode) for mode in modes}
+
+
+def _in_mode(content: Mapping[str, Any], mode: Mode) -> dict[str, Any]:
+    if mode == "configured":
+        return dict(content)
+    if mode == "static":
+        dispatcher = content.get("dispatcher") or {}
+        kept = {name: value for name, value in dispatcher.items() if name not in NOT_STATIC}
+        return {
+            **content,
+            "controller": {"kind": "static", "rung": 0},
+            "dispatcher": {**kept, "max_waiting": UNBOUNDED},
+        }
+    # `finish_from` belongs to a way to apply a rung that is neither of these.
+    kept = {name: value for name, value in content["controller"].items() if name != "finish_from"}
+    return {**content, "controller": {**kept, "apply": mode}}
 
 
 def _absolute(source: str, base: Path) -> str:
@@ -241,11 +273,13 @@ def profile_command(settings: ServerSettings, out: Path) -> list[str]:
     for what, values in (("dtype", dtypes), ("threads", threads), ("device", devices)):
         if len(values) > 1:
             raise ConfigError(
-                f"the demo measures one {what} for all engines, and the configuration has"
+                f"the profile has one {what} for all engines, and the configuration has"
                 f" {', '.join(str(v) for v in sorted(values, key=str))}; give all the same"
             )
     if "auto" in devices:
-        raise ConfigError("the demo needs to know the engines' device; write cpu or cuda, not auto")
+        raise ConfigError(
+            "the profile needs to know the engines' device; write cpu or cuda, not auto"
+        )
     command = ["-m", "pipelines", "profile", "--out", str(out)]
     for name in settings.ladder.variants:
         command += ["--variant", f"{name}={weights_of(settings, name)}"]

@@ -1,4 +1,4 @@
-"""The two forms of a configuration differ where they should and nowhere else."""
+"""The forms of a configuration differ where they should and nowhere else."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from analysis.server_config import (
     is_embedded,
     profile_command,
     read_settings,
+    write_modes,
     write_variants,
 )
 from policies.admission import Admission
@@ -147,6 +148,31 @@ def test_a_static_configuration_has_nothing_to_compare(tmp_path: Path) -> None:
     path = write_config(tmp_path, controller={"kind": "static", "rung": 0})
     with pytest.raises(ConfigError, match="nothing to compare"):
         write_variants(path, tmp_path)
+
+
+def test_modes_differ_in_the_way_to_apply_a_rung_only(tmp_path: Path) -> None:
+    controller = {**CONFIG["controller"], "apply": "finish_now", "finish_from": 0.5}
+    source = write_config(tmp_path, controller=controller)
+    paths = write_modes(source, tmp_path, ("static", "configured", "at_start", "in_flight"))
+    assert [path.name for path in paths.values()] == [f"{mode}.yaml" for mode in paths]
+    written = {mode: yaml.safe_load(path.read_text()) for mode, path in paths.items()}
+    found = {mode: one.pop("controller") for mode, one in written.items()}
+    assert found["configured"] == controller
+    kept = {name: value for name, value in controller.items() if name != "finish_from"}
+    assert found["at_start"] == {**kept, "apply": "at_start"}
+    assert found["in_flight"] == {**kept, "apply": "in_flight"}
+    assert written["at_start"] == written["in_flight"] == written["configured"]
+    rules = {mode: read_settings(path).rules.on_lower for mode, path in paths.items()}
+    assert (rules["at_start"], rules["in_flight"]) == ("keep", "replan")
+    assert not read_settings(paths["static"]).controlled
+
+
+def test_modes_are_those_that_were_asked_for(tmp_path: Path) -> None:
+    path = write_config(tmp_path, controller={"kind": "static", "rung": 0})
+    assert list(write_modes(path, tmp_path, ["static"])) == ["static"]
+    with pytest.raises(ConfigError, match="nothing to compare"):
+        write_modes(path, tmp_path, ["static", "at_start"])
+    assert not (tmp_path / "at_start.yaml").exists()
 
 
 def test_the_profile_measures_what_the_server_runs(tmp_path: Path) -> None:
