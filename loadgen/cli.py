@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,6 +35,7 @@ from loadgen.config import (
 from loadgen.exchange import server_problem
 from loadgen.plan import Plan, make_plan
 from loadgen.records import RUN_FILE, read_requests
+from loadgen.server_figures import ServerFigures
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 PROGRESS = "sluice-progress"
@@ -58,6 +59,11 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="send a schedule of requests and record every answer")
     run.add_argument("--url", required=True, help="the server, for example http://127.0.0.1:8000")
     run.add_argument("--seed", dest="arrival_seed", help="same as --arrival-seed")
+    run.add_argument(
+        "--no-server-figures",
+        action="store_true",
+        help="do not ask the server for its state and costs (costs.jsonl, status.jsonl)",
+    )
     add_options(run)
     # After add_options, whose default would otherwise win over --seed's.
     run.set_defaults(arrival_seed="1")
@@ -86,13 +92,15 @@ def main(arguments: list[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():
         # A terminated run, like one ended by Ctrl-C, still writes what it has.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return _run(config, plan, folder)
+    figures = None if options.no_server_figures else ServerFigures(config.url, folder)
+    return _run(config, plan, folder, figures)
 
 
-def _run(config: RunConfig, plan: Plan, folder: Path) -> int:
+def _run(config: RunConfig, plan: Plan, folder: Path, figures: ServerFigures | None) -> int:
     console = Console(stderr=True)
-    last_s = float(plan.schedule.times_s[-1])
-    status, tail = _drive_locust(config, len(plan), last_s + config.timeout_s + SPARE_S, console)
+    limit_s = float(plan.schedule.times_s[-1]) + config.timeout_s + SPARE_S
+    with figures or nullcontext():
+        status, tail = _drive_locust(config, len(plan), limit_s, console)
     if not (folder / RUN_FILE).exists():
         said = "\n".join(tail[-5:])
         print(
@@ -100,7 +108,8 @@ def _run(config: RunConfig, plan: Plan, folder: Path) -> int:
         )
         return 1
     run = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-    print(summary_line(run))
+    problem = figures and figures.settle(run["started_at"], run["summary"]["served"])
+    print(f"{summary_line(run)}  {problem}" if problem else summary_line(run))
     for reason in run["audit"]["reasons"]:
         print(f"  invalid: {reason}")
     return 0 if run["audit"]["valid"] else 1

@@ -33,6 +33,7 @@ class Stub:
         self.stall_s = stall_s
         self.limit = limit
         self.inside = 0
+        self.served = 0
         self.stalling = False
 
     async def picture(self, body: dict[str, object], received: float) -> tuple[int, object]:
@@ -47,6 +48,7 @@ class Stub:
         finally:
             self.inside -= 1
         ended = time.time()
+        self.served += 1
         serving = {
             "job_id": f"job-{body['seed']}",
             "variant": "full",
@@ -61,6 +63,11 @@ class Stub:
         picture = base64.b64encode(PNG).decode("ascii")
         return 200, {"created": int(ended), "data": [{"b64_json": picture, "serving": serving}]}
 
+    def costs(self) -> dict[str, object]:
+        """The answer of /v1/costs: each picture was decoded alone."""
+        decode = [["full", 64, 64, 1, self.served, 0.0, 0.0]] if self.served else []
+        return {"one": {"pool": "main", "sums": {"decode": decode}}}
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request."""
         try:
@@ -70,7 +77,8 @@ class Stub:
             return
         received = time.time()
         if head.startswith("GET"):
-            status, content, extra = 200, b"{}", ""
+            shown = self.costs() if head.startswith("GET /v1/costs ") else {}
+            status, content, extra = 200, json.dumps(shown).encode(), ""
         else:
             lines = [line.partition(":") for line in head.lower().split("\r\n")[1:]]
             length = next(int(value) for name, _, value in lines if name == "content-length")

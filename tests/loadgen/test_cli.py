@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from loadgen import cli, server_figures
 from loadgen.cli import main, summary_line
+
+StartStub = Callable[..., str]
 
 GOOD = ["run", "--rate", "5", "--duration", "2"]
 
@@ -67,3 +71,42 @@ def test_the_summary_is_one_line_with_the_verdict() -> None:
     line = summary_line(json.loads(json.dumps(run)))
     assert "8 of 12 served" in line
     assert "p95 1.250 s  p99 -  rejected 1  failed 3  audit INVALID" in line
+
+
+SUMMARY = {
+    "requests": 9,
+    "offered_per_s": 1.0,
+    "served": 9,
+    "rejected": 0,
+    "expired": 0,
+    "timed_out": 0,
+    "failed": 0,
+    "latency_s": dict.fromkeys(("mean", "p50", "p95", "p99"), 1.0),
+}
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_costs_that_a_server_does_not_count_are_told_in_the_line_of_a_kept_run(
+    start_stub: StartStub,
+    prompts_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: bool,
+) -> None:
+    out = tmp_path / "run"
+
+    def drive(*plan: object) -> tuple[int, list[str]]:
+        audit = {"valid": True, "reasons": []}
+        run = {"arrivals": "poisson", "started_at": 1e12, "summary": SUMMARY, "audit": audit}
+        (out / "run.json").write_text(json.dumps(run), encoding="utf-8")
+        return 0, []
+
+    monkeypatch.setattr(cli, "_drive_locust", drive)
+    monkeypatch.setattr(server_figures, "SETTLE_PATIENCE_S", 0.0)
+    rest = ["--url", start_stub(), "--out", str(out), "--prompts", str(prompts_file)]
+    assert main([*GOOD, *rest, *([] if asked else ["--no-server-figures"])]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    told = "the server's costs are incomplete: it counts 0 pictures and 9 were served"
+    assert line.endswith(told if asked else "audit valid")
+    assert (out / "costs.jsonl").exists() == asked

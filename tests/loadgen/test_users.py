@@ -17,6 +17,7 @@ import pytest
 
 from loadgen.cli import LOCUSTFILE, main
 from loadgen.records import RequestRecord, read_requests
+from loadgen.server_figures import pictures_in
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +78,10 @@ def test_the_command_line_sends_everything_and_saves_records_and_pictures(
     assert [r.seed for r in records] == list(range(3, 97))
     assert len({r.prompt for r in records[:20]}) == 20
     assert len(list((out / "pictures").iterdir())) == 94
+    told = [json.loads(line) for line in (out / "costs.jsonl").read_text().splitlines()]
+    before, after = (pictures_in(told[n]["engines"]) for n in (0, -1))
+    assert (before, after) == (0, 94)
+    assert told[0]["unix_s"] <= run["started_at"]
     # On a busy machine the lag gate may strike; the verdict and the status must agree anyway.
     assert status == (0 if run["audit"]["valid"] else 1)
     assert "94 of 94 served" in capsys.readouterr().out
