@@ -1,4 +1,4 @@
-"""Confidence intervals for shares, for correlated latencies, and for the growth of a queue.
+"""Confidence intervals for shares, rates, means, correlated latencies, and the growth of a queue.
 
 Latencies of neighbouring requests are alike (they wait in the same line), so intervals that take
 them as independent are too narrow. Here blocks of neighbours are drawn instead of single ones.
@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 Z95 = 1.959963984540054
 DRAWS = 2000
 BLOCK_MIN = 8
+HELD_MAX = 4_000_000
+"""Values of draws that are held at a time."""
 EFFECTIVE_MIN = 20
 """Fewer effectively independent requests than this carry no interval worth trusting."""
 
@@ -47,6 +49,25 @@ def wilson(hits: float, n: int) -> Band:
     spread = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
     middle, scale = share + Z95**2 / (2 * n), 1 + Z95**2 / n
     return Band(max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale))
+
+
+def count_rate(count: int, time_s: float) -> Band:
+    """95 % exact interval of a Poisson process's rate per second, `count` events in `time_s` seconds
+    (Garwood 1936); ValueError if there was no time."""
+    if count < 0 or not time_s > 0:
+        raise ValueError(f"a rate needs a count and some time, got {count} in {time_s} s")
+    low = float(stats.chi2.ppf(0.025, 2 * count)) / 2 if count else 0.0
+    return Band(low / time_s, float(stats.chi2.ppf(0.975, 2 * count + 2)) / 2 / time_s)
+
+
+def student(values: Array) -> Band:
+    """95 % interval for the mean of independent values (Student 1908); ValueError for fewer than two."""
+    n = values.size
+    if n < 2:
+        raise ValueError(f"an interval needs at least 2 values, got {n}")
+    half = float(stats.t.ppf(0.975, n - 1)) * float(values.std(ddof=1)) / math.sqrt(n)
+    mean = float(values.mean())
+    return Band(mean - half, mean + half)
 
 
 def share_difference(hits_a: float, n_a: int, hits_b: float, n_b: int) -> Band:
@@ -97,8 +118,11 @@ def block_bootstrap(
     block = min(max(BLOCK_MIN, math.ceil(4 * correlation_length(values))), max(1, n // 4))
     rng = np.random.default_rng(seed)
     starts = rng.integers(0, n, size=(draws, math.ceil(n / block)))
-    rows = (starts[:, :, None] + np.arange(block)).reshape(draws, -1)[:, :n] % n
-    low, high = np.quantile(figure(values[rows]), (0.025, 0.975))
+    found = []
+    for some in np.array_split(starts, math.ceil(draws * n / HELD_MAX)):
+        rows = (some[:, :, None] + np.arange(block)).reshape(len(some), -1)[:, :n] % n
+        found.append(figure(values[rows]))
+    low, high = np.quantile(np.concatenate(found), (0.025, 0.975))
     return Band(float(low), float(high))
 
 
@@ -133,6 +157,4 @@ def growth(times_s: Sequence[float], counts: Sequence[float]) -> Growth:
         raise ValueError(f"growth needs at least 5 looks at the count, got {len(times_s)}")
     rates = np.diff(np.asarray(counts, dtype=np.float64)) / np.diff(np.asarray(times_s))
     n = rates.size
-    mean = float(rates.mean())
-    half = float(stats.t.ppf(0.975, n - 1)) * float(rates.std(ddof=1)) / math.sqrt(n)
-    return Growth(mean, Band(mean - half, mean + half), float(rates[n // 2 :].mean()), n)
+    return Growth(float(rates.mean()), student(rates), float(rates[n // 2 :].mean()), n)

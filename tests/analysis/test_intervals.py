@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analysis import intervals
 from analysis.intervals import (
     block_bootstrap,
     correlation_length,
+    count_rate,
     effective_size,
     growth,
     mean_of,
     percentile_of,
     share_difference,
+    student,
     wilson,
 )
 
@@ -89,3 +92,28 @@ def test_growth_of_a_random_walk_is_its_drift_within_the_interval() -> None:
 def test_growth_needs_looks_enough() -> None:
     with pytest.raises(ValueError, match="at least 5"):
         growth([0.0, 1.0], [0.0, 1.0])
+
+
+def test_rate_of_a_count_matches_published_values() -> None:
+    # Garwood 1936, table 1: 10 events, 4.80 to 18.39; none, 0 to 3.69.
+    band = count_rate(10, 1.0)
+    assert (band.low, band.high) == pytest.approx((4.795, 18.390), abs=1e-3)
+    assert count_rate(10, 20.0).low == pytest.approx(band.low / 20)
+    assert (count_rate(0, 1.0).low, count_rate(0, 1.0).high) == pytest.approx((0, 3.689), abs=1e-3)
+    with pytest.raises(ValueError, match="some time"):
+        count_rate(3, 0.0)
+
+
+def test_student_covers_a_mean_in_95_of_100_samples_of_four() -> None:
+    rng = np.random.default_rng(5)
+    covered = sum(0.0 in student(rng.standard_normal(4)) for _ in range(2000))
+    assert 0.93 * 2000 <= covered <= 0.97 * 2000
+    with pytest.raises(ValueError, match="at least 2 values"):
+        student(np.ones(1))
+
+
+def test_a_bootstrap_in_parts_is_the_same_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(6).exponential(size=300)
+    whole = block_bootstrap(values, mean_of, 1)
+    monkeypatch.setattr(intervals, "HELD_MAX", 5000)
+    assert block_bootstrap(values, mean_of, 1) == whole
