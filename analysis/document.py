@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
+
+SVG_SETTINGS = {"svg.fonttype": "path", "svg.hashsalt": "sluice"}
+"""Letters as outlines, so that no font is needed, and the same names of parts in every run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,8 @@ class Picture:
     def svg(self) -> str:
         """The figure as an SVG element, letters as outlines."""
         sink = io.StringIO()
-        self.figure.savefig(sink, format="svg", metadata={"Date": None})
+        with rc_context(SVG_SETTINGS):
+            self.figure.savefig(sink, format="svg", metadata={"Date": None})
         text = sink.getvalue()
         return text[text.index("<svg") :]  # without the XML head, which HTML does not take
 
@@ -84,6 +89,22 @@ class Code:
 
 
 Block: TypeAlias = Heading | Paragraph | Bullets | Table | Picture | Code
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a text: words, or code that stood between backticks."""
+
+    text: str
+    is_code: bool = False
+
+
+def spans(text: str) -> list[Span]:
+    """A text as words and code in turn. A backtick without a partner is an ordinary letter."""
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:
+        pieces[-2:] = ["`".join(pieces[-2:])]
+    return [Span(piece, n % 2 == 1) for n, piece in enumerate(pieces) if piece]
 
 
 def to_markdown(blocks: Iterable[Block]) -> str:
