@@ -14,9 +14,6 @@ from typing import TypeAlias
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-SVG_SETTINGS = {"svg.fonttype": "path", "svg.hashsalt": "sluice"}
-"""Letters as outlines, so that no font is needed, and the same names of parts in every run."""
-
 
 @dataclass(frozen=True, slots=True)
 class Heading:
@@ -69,7 +66,8 @@ class Picture:
     def svg(self) -> str:
         """The figure as an SVG element, letters as outlines."""
         sink = io.StringIO()
-        with rc_context(SVG_SETTINGS):
+        # Letters as outlines, so that no font is needed; the same names of parts in every run.
+        with rc_context({"svg.fonttype": "path", "svg.hashsalt": "sluice"}):
             self.figure.savefig(sink, format="svg", metadata={"Date": None})
         text = sink.getvalue()
         return text[text.index("<svg") :]  # without the XML head, which HTML does not take

@@ -212,7 +212,7 @@ def _code(pdf: FPDF, text: str) -> None:
         text,
         fill=True,
         align="L",
-        padding=1.5,
+        padding=1,
         wrapmode=WrapMode.CHAR,
         new_x=XPos.LMARGIN,
         new_y=YPos.NEXT,

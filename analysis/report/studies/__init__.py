@@ -1,0 +1,1 @@
+"""Sections on results whose own programs write no blocks: tables and pictures from their JSON."""
