@@ -63,7 +63,11 @@ class TabulatedCosts:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The figures of a run, measured or predicted, in seconds, shares and counts."""
+    """The figures of a run, measured or predicted, in seconds, shares and counts.
+
+    utilisation is the share of the engines' time in boundaries, from the run's start to its last
+    answer; nan where nobody counted it.
+    """
 
     n: float
     mean_s: float
@@ -73,6 +77,7 @@ class Figures:
     mean_steps: float
     degraded_share: float
     rejected: float
+    utilisation: float = float("nan")
 
 
 LATENCIES = ("mean_s", "p50_s", "p95_s", "p99_s")
@@ -80,7 +85,11 @@ WORK = ("mean_steps", "degraded_share")
 
 
 def figures_of(
-    outcomes: Sequence[Outcome], n: int, rejected: int, settings: ServerSettings
+    outcomes: Sequence[Outcome],
+    n: int,
+    rejected: int,
+    settings: ServerSettings,
+    utilisation: float = float("nan"),
 ) -> Figures:
     """Figures over served pictures; latencies are nan if there is none.
 
@@ -88,7 +97,7 @@ def figures_of(
     """
     if not outcomes:
         nan = float("nan")
-        return Figures(n, nan, nan, nan, nan, nan, nan, rejected)
+        return Figures(n, nan, nan, nan, nan, nan, nan, rejected, utilisation)
     best = settings.ladder.best
     latencies_s = np.array([outcome.latency_s for outcome in outcomes])
     p50_s, p95_s, p99_s = np.percentile(latencies_s, (50, 95, 99))
@@ -106,6 +115,7 @@ def figures_of(
         mean_steps=float(np.mean([outcome.steps for outcome in outcomes])),
         degraded_share=float(np.mean(degraded)),
         rejected=rejected,
+        utilisation=utilisation,
     )
 
 

@@ -6,14 +6,15 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
+from analysis.comparison.lags import Lags, Stay
+from analysis.comparison.sums import P90_SIGMAS, PoolSums, Window
 from analysis.configured_server import configured_server
 from analysis.runs import Outcome, Request
 from analysis.server_config import ServerSettings
-from analysis.sim_check.lags import Lags, Stay
-from analysis.sim_check.sums import Window
 from analysis.simulator import Arrival, Overheads, Template, simulate
 from pipelines.costs import CostTable, Measurement
 from pipelines.service_costs import CostSums
@@ -24,7 +25,6 @@ from policies.policy import Policy
 
 DRAW_SEED = 4_000_000
 CHUNK = 4096
-P90_SIGMAS = 1.2816
 USUAL_S = 0.1
 """A part of a run is taken to hold so much work at the usual speed beside its own."""
 
@@ -32,18 +32,20 @@ USUAL_S = 0.1
 @dataclass(frozen=True, slots=True)
 class Trace:
     """What the server saw of a run: when each request was received, seconds from the run's start,
-    and how long after its schedule."""
+    and how long after its schedule. `asked` is what they asked for, None: any rung."""
 
     received_s: tuple[float, ...]
     late_s: tuple[float, ...]
+    asked: Template | None = None
 
 
-def trace_of(requests: Sequence[Request]) -> Trace:
+def trace_of(requests: Sequence[Request], asked: Template | None = None) -> Trace:
     """The requests that the server received, in that order."""
     came = sorted((r.received_s, r.scheduled_s) for r in requests if r.received_s is not None)
     return Trace(
         tuple(received_s for received_s, _ in came),
         tuple(received_s - scheduled_s for received_s, scheduled_s in came),
+        asked,
     )
 
 
@@ -59,10 +61,11 @@ class Pace:
         return self.times[max(0, bisect_right(self.from_s, now_s) - 1)]
 
 
-def pace_of(window: Window, started_unix_s: float) -> Pace:
+def pace_of(window: Window, started_unix_s: float, means: PoolSums | None = None) -> Pace:
     """From the sums of a run's parts, all engines together: what was done took how many times as
-    long as it would have at the run's means, a part with little work saying little."""
-    whole = window.whole
+    long as it would have at the mean costs in `means` (None: the run's own), a part with little
+    work saying little."""
+    whole = window.whole if means is None else means
     from_s, times = [-math.inf], [1.0]
     for at_s, part in window.parts:
         took_s = sum(sums.total_s for sums in part.values())
@@ -86,6 +89,10 @@ def _at_means(part: CostSums, whole: CostSums) -> float:
     return total_s
 
 
+CostLaw = Literal["counted", "constant"]
+"""Costs vary as much as was counted, or always have their mean."""
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """All that a replay needs to know beside the arrivals and the configuration.
@@ -99,16 +106,19 @@ class Conditions:
     response_s: float
     rung_s: float
     pace: Pace = Pace()
+    law: CostLaw = "counted"
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a replay gave: the outcomes and stays of those served, and how many were refused."""
+    """What a replay gave: the outcomes and stays of those served, how many were refused, and the
+    share of the engines' time in boundaries, from the run's start to its last answer."""
 
     outcomes: tuple[Outcome, ...]
     stays: tuple[Stay, ...]
     requests: int
     rejected: int
+    utilisation: float
 
 
 def replay(settings: ServerSettings, conditions: Conditions, trace: Trace, draw: int) -> Replayed:
@@ -120,26 +130,30 @@ def replay(settings: ServerSettings, conditions: Conditions, trace: Trace, draw:
     that is shorter for arrivals than for free places is had by arrivals that much earlier.
     """
     lags, clock = conditions.lags, _Clock()
-    by_costs = settings.policy.costs_needed_by() is not None
-    rng = None if by_costs else np.random.default_rng(DRAW_SEED + draw)
+    exact = conditions.law == "constant" or settings.policy.costs_needed_by() is not None
+    rng = None if exact else np.random.default_rng(DRAW_SEED + draw)
     costs = {
         pool: DrawnCosts(table, rng, conditions.pace, clock)
         for pool, table in conditions.tables.items()
     }
     overheads = Overheads(0.0, lags.place_s, conditions.response_s, conditions.rung_s)
-    server = replace(configured_server(settings, costs, overheads), costs_vary=True)
+    server = configured_server(settings, costs, overheads)
+    if rng is not None or conditions.pace != Pace():
+        server = replace(server, costs_vary=True)
     if conditions.pace != Pace():
         server = replace(server, policy=_telling_time(server.policy, clock))
-    template = Template(settings.ladder.last)  # the check's requests accept any rung
+    template = trace.asked or Template(settings.ladder.last)
     shift_s = lags.arrival_s - lags.place_s
     # Virtual time begins at nought, and the first arrival may lie before it now.
     first_s = min(0.0, trace.received_s[0] + shift_s) if trace.received_s else 0.0
     clock.zero_s = first_s
     arrivals = [Arrival(at_s + shift_s - first_s, template) for at_s in trace.received_s]
     outcomes, stays, rejected = [], [], 0
-    records = simulate(arrivals, server).records
+    result = simulate(arrivals, server)
+    records, over_s = result.records, 0.0
     for record, received_s, late_s in zip(records, trace.received_s, trace.late_s, strict=True):
         rejected += record.status == "rejected"
+        over_s = max(over_s, record.answered_s + first_s)
         if record.variant is None or record.started_s is None or record.finished_s is None:
             continue
         started_s, ended_s = record.started_s + first_s, record.finished_s + first_s
@@ -148,7 +162,9 @@ def replay(settings: ServerSettings, conditions: Conditions, trace: Trace, draw:
         outcome = Outcome(latency_s, record.variant, steps, service_s, record.cut_steps)
         outcomes.append(outcome)
         stays.append(Stay(received_s, started_s, ended_s))
-    return Replayed(tuple(outcomes), tuple(stays), len(records), rejected)
+    busy_s = sum(result.busy_s.values())
+    utilisation = busy_s / (len(result.busy_s) * over_s) if over_s > 0 else 0.0
+    return Replayed(tuple(outcomes), tuple(stays), len(records), rejected, utilisation)
 
 
 def can_follow(policy: Policy) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.sim_check.lags import (
+from analysis.comparison.lags import (
     STARTS_MIN,
     Lags,
     StartLags,

@@ -1,4 +1,4 @@
-"""What the work of a live server's engines cost while a run lasted, asked over HTTP.
+"""What the work of a live server's engines cost while a run lasted, as the load generator kept it.
 
 The server counts from its start; differences of snapshots are what happened between them.
 """
@@ -6,27 +6,20 @@ The server counts from its start; differences of snapshots are what happened bet
 from __future__ import annotations
 
 import json
-import threading
-import time
-import urllib.request
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
-from analysis.faults import MeasurementError
+from analysis.runs import DataError
 from analysis.server_config import ServerSettings
-from pipelines.costs import CostTable
+from pipelines.costs import CostTable, Measurement
 from pipelines.service_costs import CostSums, Sums
 from pipelines.service_table import CALLS_MIN, to_cost_table
 
-SUMS_FILE = "costs.jsonl"
-POLL_PERIOD_S = 1.0
-ASK_TIMEOUT_S = 10.0
-SETTLE_PATIENCE_S = 20.0
-SETTLE_PAUSE_S = 0.05
+COSTS_FILE = "costs.jsonl"
+P90_SIGMAS = 1.2816
 
 K = TypeVar("K", bound=Hashable)
 
@@ -53,7 +46,8 @@ def preferring(own: PoolSums, others: PoolSums) -> dict[str, CostSums]:
         return {**both, **often}
 
     found = {}
-    for pool, mine in own.items():
+    for pool in dict.fromkeys((*own, *others)):
+        mine = own.get(pool, CostSums())
         both = mine.plus(others.get(pool, CostSums()))
         parts = (helped(mine.encode, both.encode), helped(mine.step, both.step))
         found[pool] = CostSums(*parts, helped(mine.decode, both.decode), mine.rest or both.rest)
@@ -62,13 +56,21 @@ def preferring(own: PoolSums, others: PoolSums) -> dict[str, CostSums]:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Snapshots of a run, the first before and the last after it, with their unix times."""
+    """Snapshots of a run, the first before and the last after it, with their unix times; none at all
+    if the server told nothing."""
 
-    snapshots: tuple[tuple[float, PoolSums], ...]
+    snapshots: tuple[tuple[float, PoolSums], ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """Whether the server told its costs."""
+        return bool(self.snapshots)
 
     @property
     def whole(self) -> dict[str, CostSums]:
         """Of the run as a whole."""
+        if not self.snapshots:
+            return {}
         return between(self.snapshots[0][1], self.snapshots[-1][1])
 
     @property
@@ -104,7 +106,7 @@ def _within(whole: Mapping[K, Sums], parts: Sequence[Mapping[K, Sums]]) -> dict[
 
 def tables_of(settings: ServerSettings, sums: PoolSums) -> dict[str, CostTable]:
     """A cost table for each pool; ValueError for one that did too little."""
-    return {
+    tables = {
         pool.name: to_cost_table(
             sums.get(pool.name, CostSums()),
             size=(settings.width, settings.height),
@@ -117,95 +119,77 @@ def tables_of(settings: ServerSettings, sums: PoolSums) -> dict[str, CostTable]:
         )
         for pool in settings.pools
     }
-
-
-def ask_sums(url: str) -> dict[str, CostSums]:
-    """The sums of a server's engines since its start; MeasurementError if it does not tell them."""
-    found: dict[str, CostSums] = {}
-    try:
-        with urllib.request.urlopen(f"{url}/v1/costs", timeout=ASK_TIMEOUT_S) as answer:
-            engines: dict[str, Any] = json.load(answer)
-        for engine in engines.values():
-            found = added(found, {str(engine["pool"]): CostSums.from_plain(engine["sums"])})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise MeasurementError(f"the server does not tell what its work costs ({error})") from None
-    return found
-
-
-class KeptSums:
-    """Asks a server for its sums and writes each answer as a line of a file."""
-
-    def __init__(self, url: str, sink: TextIO) -> None:
-        self._url = url
-        self._sink = sink
-        self._first = self.keep()
-
-    def keep(self) -> dict[str, CostSums]:
-        """Ask now."""
-        sums = ask_sums(self._url)
-        plain = {pool: one.to_plain() for pool, one in sums.items()}
-        self._sink.write(json.dumps({"unix_s": round(time.time(), 6), "pools": plain}) + "\n")
-        return sums
-
-    def wait_for(self, pictures: int) -> None:
-        """Return when the sums hold so many pictures since the first: reports come a little later.
-
-        MeasurementError if they do not.
-        """
-        due_s = time.monotonic() + SETTLE_PATIENCE_S
-        while True:
-            window = between(self._first, ask_sums(self._url))
-            decodings = [item for sums in window.values() for item in sums.decode.items()]
-            counted = sum(key[-1] * one.calls for key, one in decodings)
-            if counted >= pictures:
-                return
-            if time.monotonic() > due_s:
-                raise MeasurementError(
-                    f"the server counts {counted} pictures and {pictures} were served; look at its log"
+    wanted = settings.ladder.variants if settings.controlled else (settings.ladder.best.variant,)
+    for pool in settings.pools:
+        for name in wanted:
+            if name in pool.variants and name not in tables[pool.name].variants:
+                raise ValueError(
+                    f"no picture of variant {name!r} was made in pool {pool.name!r}, so what it costs"
+                    " is unknown; add a run with --model MODEL/VARIANT that makes some"
                 )
-            time.sleep(SETTLE_PAUSE_S)
+    return tables
 
 
-@contextmanager
-def polled_sums(url: str, path: Path) -> Iterator[KeptSums]:
-    """Write the server's sums to `path` before, about once a second during, and after the block.
+def sums_from(table: CostTable, settings: ServerSettings) -> dict[str, CostSums]:
+    """What every pool would have counted, had it done everything in the table a few times.
 
-    MeasurementError if the server does not tell them before or after; in between a failed poll is left
-    out: its absence shows in the data.
+    ValueError if the table lacks a variant or a batch.
     """
-    over = threading.Event()
-    with path.open("w", encoding="utf-8") as sink:
-        kept = KeptSums(url, sink)
+    return {
+        pool.name: _sums_of_pool(
+            table,
+            [name for name in settings.ladder.variants if name in pool.variants],
+            pool.max_batch,
+            settings,
+        )
+        for pool in settings.pools
+    }
 
-        def poll() -> None:
-            while not over.wait(POLL_PERIOD_S):
-                try:
-                    kept.keep()
-                except MeasurementError:
-                    continue
 
-        thread = threading.Thread(target=poll, name="costs", daemon=True)
-        thread.start()
-        try:
-            yield kept
-        finally:
-            over.set()
-            thread.join()
-        kept.keep()
+def _sums_of_pool(
+    table: CostTable, variants: Sequence[str], max_batch: int, settings: ServerSettings
+) -> CostSums:
+    size = (settings.width, settings.height)
+    encode, step, decode = {}, {}, {}
+    for name in variants:
+        if name not in table.variants:
+            raise ValueError(f"the cost table has no variant {name!r}; profile it with the others")
+        costs = table.variants[name]
+        encode[(name, 1)] = _often(costs.encode_s)
+        for batch in range(1, max_batch + 1):
+            guided = (costs.rows_per_job - 1) * batch
+            known = costs.step_s.get(batch) or Measurement.exactly(table.step_s(name, batch))
+            step[(name, *size, batch, guided)] = _often(known)
+            if guided and costs.unguided_step_s:
+                bare = Measurement.exactly(table.step_s(name, batch, 0))
+                step[(name, *size, batch, 0)] = _often(costs.unguided_step_s.get(batch) or bare)
+            drawn = costs.decode_s.get(batch) or Measurement.exactly(table.decode_s(name, batch))
+            decode[(name, *size, batch)] = _often(drawn)
+    return CostSums(encode, step, decode)
+
+
+def _often(one: Measurement) -> Sums:
+    spread_s = (one.p90_s - one.median_s) / P90_SIGMAS
+    squares = CALLS_MIN * (one.median_s**2 + spread_s**2)
+    return Sums(CALLS_MIN, CALLS_MIN * one.median_s, squares)
 
 
 def read_window(path: Path) -> Window:
-    """The snapshots that were kept; MeasurementError if there are none that can be used."""
+    """The snapshots that were kept; none if there is no such file. DataError for a damaged one."""
+    if not path.exists():
+        return Window()
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        snapshots = tuple(
-            (float(line["unix_s"]), {p: CostSums.from_plain(o) for p, o in line["pools"].items()})
-            for line in lines
-        )
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise MeasurementError(f"{path} cannot be used ({error}); measure again") from None
+        snapshots = tuple((float(line["unix_s"]), _by_pool(line["engines"])) for line in lines)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{path} cannot be used ({error}); measure again") from None
     if len(snapshots) < 2:
-        raise MeasurementError(
-            f"{path} holds no snapshots from before and after a run; measure again"
-        )
+        raise DataError(f"{path} holds no snapshots from before and after a run; measure again")
     return Window(snapshots)
+
+
+def _by_pool(engines: Mapping[str, Any]) -> dict[str, CostSums]:
+    found: dict[str, CostSums] = {}
+    for engine in engines.values():
+        found = added(found, {str(engine["pool"]): CostSums.from_plain(engine["sums"])})
+    return found

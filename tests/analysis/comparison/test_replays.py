@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.server_config import ServerSettings
-from analysis.sim_check.lags import Lags
-from analysis.sim_check.replays import (
+from analysis.comparison.lags import Lags
+from analysis.comparison.replays import (
     Conditions,
     Pace,
     Trace,
@@ -19,12 +18,13 @@ from analysis.sim_check.replays import (
     replay,
     trace_of,
 )
-from analysis.sim_check.sums import Window
+from analysis.comparison.sums import Window
+from analysis.server_config import ServerSettings
 from pipelines.costs import CostTable, Measurement
 from pipelines.service_costs import CostSums
 from policies.controllers import Split, SplitBand
 from policies.routing import LeastCompletion
-from tests.analysis.sim_check.synthetic_servers import POOL, counted
+from tests.analysis.comparison.synthetic_runs import POOL, counted
 from tests.analysis.synthetic_demo import cost_table, request, settings
 
 ALONE_S = 0.003 + 25 * 0.015 + 0.004
