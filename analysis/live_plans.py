@@ -15,6 +15,11 @@ def check_plan(seconds: float, seconds_min: float, what: str, seed: int, port: i
             f"--seconds must be at least {seconds_min:g}, got {seconds:g}: a shorter {what}"
             " shows nothing"
         )
+    check_seed_and_port(seed, port)
+
+
+def check_seed_and_port(seed: int, port: int | None) -> None:
+    """ConfigError for a seed or a port that cannot be."""
     if seed < 0:
         raise ConfigError(f"--seed must be 0 or more, got {seed}")
     if port is not None and not 1 <= port <= 65535:

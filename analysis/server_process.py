@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -173,16 +173,24 @@ def ask_status(url: str) -> dict[str, Any] | None:
     return found
 
 
-def ask_one_by_one(url: str, prompts: Sequence[str], first_seed: int, path: Path) -> None:
+def ask_one_by_one(
+    url: str,
+    prompts: Sequence[str],
+    first_seed: int,
+    path: Path,
+    fields: Mapping[str, Any] | None = None,
+) -> None:
     """Send one request after another to an idle server; each is a line of `path`.
 
-    The lines have the load generator's form, times counted from the first request, and scheduled
-    means sent. MeasurementError if one is not served.
+    `fields` go into every request beside its prompt and seed. The lines have the load generator's
+    form, times counted from the first request, and scheduled means sent. MeasurementError if one is
+    not served.
     """
     start_s = time.time()
     lines = []
     for index, prompt in enumerate(prompts):
-        body = json.dumps({"prompt": prompt, "seed": first_seed + index}).encode()
+        asked = {**(fields or {}), "prompt": prompt, "seed": first_seed + index}
+        body = json.dumps(asked).encode()
         request = urllib.request.Request(
             f"{url}/v1/images/generations", body, {"content-type": "application/json"}
         )

@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if asked["prompt"] == "no":
             return self.answer(400, {"error": {"message": "not that"}})
-        serving = {"variant": "full", "steps_run": 25, "queue_ms": 1.0, "service_ms": 2.0}
+        serving = {"variant": asked.get("model", "full"), "steps_run": 25, "queue_ms": 1.0, "service_ms": 2.0}
         self.answer(200, {"data": [{"serving": serving}]})
     def log_message(self, *words):
         pass
@@ -149,6 +149,15 @@ def test_requests_one_by_one_are_kept_in_the_load_generators_form(place: Place) 
     assert requests[0].service_s == pytest.approx(0.002)
     assert requests[0].latency_s is not None
     assert requests[1].scheduled_s >= requests[0].latency_s
+    assert requests[0].variant == "full"
+
+
+def test_requests_one_by_one_may_ask_for_more(place: Place) -> None:
+    path = place.folder / "unloaded.jsonl"
+    with running_server(place.config(), place.port, place.log, place.command) as url:
+        ask_one_by_one(url, ["a red circle"], 7, path, {"model": "small"})
+    (request,) = read_requests(path)
+    assert (request.variant, request.prompt) == ("small", "a red circle")
 
 
 def test_status_is_polled_while_a_load_runs(place: Place) -> None:

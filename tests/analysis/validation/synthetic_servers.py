@@ -1,21 +1,26 @@
-"""Stands in for the processes that the check starts: servers and loads are simulated."""
+"""Stands in for the processes that a validation starts: servers and loads are simulated."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from analysis.faults import MeasurementError
 from analysis.prediction import World
+from analysis.runs import read_run
 from analysis.server_config import read_settings
-from analysis.sim_check import measure, sums
+from analysis.validation import measure
 from pipelines.costs import CostTable
 from pipelines.service_costs import CostSums, Sums
 from tests.analysis.synthetic_demo import (
     BATCH,
     OVERHEADS,
+    STARTED_UNIX_S,
     cost_table,
     world_of,
     write_run,
@@ -44,16 +49,21 @@ def counted(table: CostTable, calls: int = CALLS, slowness: float = 1.0) -> Cost
 
 
 class Processes:
-    """Every process of the check; keeps what was asked of it. Loads whose folders are named in
-    `slowness` meet engines so many times slower."""
+    """Every process of a validation; keeps what was asked of it. Loads whose folders are named in
+    `slowness` meet engines so many times slower; `fails_at` names one that does not end well."""
 
     def __init__(self) -> None:
         self.commands: list[Sequence[str]] = []
         self.servers: list[str] = []
+        self.asked: list[Mapping[str, Any]] = []
         self.slowness: dict[str, float] = {}
-        self.loses_pictures = False
+        self.fails_at = ""
+        self.tells_costs = True
         self._config = Path()
-        self._so_far = CostSums()
+
+    def options(self) -> list[dict[str, str]]:
+        """Of each load, as it was asked for."""
+        return [dict(zip(c[3::2], c[4::2], strict=True)) for c in self.commands]
 
     def world(self) -> World:
         return world_of(read_settings(self._config), cost_table(), OVERHEADS)
@@ -62,30 +72,47 @@ class Processes:
         self, arguments: Sequence[str], log: Path, what: str, *, fine: Sequence[int] = (0,)
     ) -> int:
         self.commands.append(arguments)
-        options = dict(zip(arguments[3::2], arguments[4::2], strict=True))
+        options = self.options()[-1]
         out = Path(options["--out"])
+        if out.name == self.fails_at:
+            raise MeasurementError(f"{what} failed")
         slowness = self.slowness.get(out.name, 1.0)
         rate_per_s, seconds = float(options["--rate"]), float(options["--duration"])
         server = self.world().slower(slowness)
         write_run(out, server, rate_per_s, seconds, int(options["--seed"]), accuracy=None)
-        if not self.loses_pictures:
-            self._so_far = self._so_far.plus(counted(cost_table(), slowness=slowness))
+        asked = {"model": options.get("--model"), "steps": options.get("--steps")}
+        run = json.loads((out / "run.json").read_text())
+        (out / "run.json").write_text(json.dumps({**run, "request": asked}))
+        if self.tells_costs:
+            self._write_costs(out, seconds, slowness)
         return 0
+
+    def _write_costs(self, out: Path, seconds: float, slowness: float) -> None:
+        served = len(read_run(out).outcomes)
+        spent = counted(cost_table(), max(CALLS, served), slowness)
+        lines = []
+        for at_s, sums in ((-1.0, CostSums()), (seconds, spent)):
+            engines = {"one": {"pool": POOL, "sums": sums.to_plain()}}
+            lines.append(json.dumps({"unix_s": STARTED_UNIX_S + at_s, "engines": engines}))
+        (out / "costs.jsonl").write_text("\n".join(lines) + "\n")
 
     @contextmanager
     def running_server(self, config: Path, port: int, log: Path) -> Iterator[str]:
         self._config = config
-        self._so_far = CostSums()
         self.servers.append(config.stem)
         yield f"http://127.0.0.1:{port}"
 
-    def ask_one_by_one(self, url: str, prompts: Sequence[str], seed: int, path: Path) -> None:
+    def ask_one_by_one(
+        self,
+        url: str,
+        prompts: Sequence[str],
+        seed: int,
+        path: Path,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.asked.append(fields or {})
         write_unloaded(path, self.world())
-
-    def ask_sums(self, url: str) -> dict[str, CostSums]:
-        return {POOL: self._so_far}
 
     def take_the_place_of_real_ones(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("run_python", "running_server", "ask_one_by_one"):
             monkeypatch.setattr(measure, name, getattr(self, name))
-        monkeypatch.setattr(sums, "ask_sums", self.ask_sums)

@@ -1,0 +1,1 @@
+"""Loads on the running server, measured and held against every prediction, with verdicts."""
