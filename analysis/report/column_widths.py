@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from analysis.document import Table
+from analysis.report.telling import unbroken
 
 Measure = Callable[[str, float, bool], float]
 """The width in mm of a text at a size in points, bold or not."""
 
 PORTRAIT_PT = (8.5, 8.0, 7.5, 7.0, 6.5)
 LANDSCAPE_PT = (8.0, 7.5, 7.0, 6.5, 6.0, 5.5, 5.0)
+WHOLE_PT = 7.0
+"""Letters are made so small for the sake of unbroken lines, and no smaller."""
 LINES_MAX = 7
 """A cell of more lines than this is hard to read: then smaller letters or a wide page are tried."""
 PADDING_MM = 1.0
@@ -31,26 +34,31 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class _Needs:
-    """Widths in mm by column: with no line broken, and with lines broken between words only."""
+    """Widths in mm by column: with no line broken, and with lines broken where they may be."""
 
     whole: tuple[float, ...]
     least: tuple[float, ...]
 
 
 def fit(table: Table, measure: Measure, portrait_mm: float, landscape_mm: float) -> Fit:
-    """The largest letters on an upright page if that does, else on one that lies on its side."""
-    pages = [(portrait_mm, size, False) for size in PORTRAIT_PT]
-    pages += [(landscape_mm, size, True) for size in LANDSCAPE_PT]
+    """Upright with unbroken lines if that does, else with broken ones, else on its side."""
     spare: Fit | None = None
-    for room_mm, size_pt, is_landscape in pages:
-        needs = _needs(table, measure, size_pt)
-        widths = _shared(needs, room_mm)
-        if widths is None:
-            continue
-        found = Fit(widths, size_pt, is_landscape)
-        if _most_lines(needs, widths) <= LINES_MAX:
-            return found
-        spare = spare or found
+    for room_mm, sizes_pt, is_landscape in (
+        (portrait_mm, PORTRAIT_PT, False),
+        (landscape_mm, LANDSCAPE_PT, True),
+    ):
+        needs = {size_pt: _needs(table, measure, size_pt) for size_pt in sizes_pt}
+        for size_pt, need in needs.items():
+            if size_pt >= WHOLE_PT and sum(need.whole) <= room_mm:
+                return Fit(need.whole, size_pt, is_landscape)
+        for size_pt, need in needs.items():
+            widths = _shared(need, room_mm)
+            if widths is None:
+                continue
+            found = Fit(widths, size_pt, is_landscape)
+            if _most_lines(need, widths) <= LINES_MAX:
+                return found
+            spare = spare or found
     if spare is not None:
         return spare
     least = _needs(table, measure, LANDSCAPE_PT[-1]).least
@@ -62,15 +70,17 @@ def _needs(table: Table, measure: Measure, size_pt: float) -> _Needs:
     whole, least = [], []
     for n, head in enumerate(table.head):
         cells = {row[n] for row in table.rows}
+        if n >= table.text_columns:
+            cells = {unbroken(cell) for cell in cells}
         names = max((measure(word, size_pt, True) for word in head.split()), default=0.0)
         title = measure(head, size_pt, True)
         lines = max((measure(cell, size_pt, False) for cell in cells), default=0.0)
         words = max(
-            (measure(word, size_pt, False) for cell in cells for word in cell.split()), default=0.0
+            (measure(word, size_pt, False) for cell in cells for word in cell.split(" ")),
+            default=0.0,
         )
-        # Figures with their intervals stay on one line; a head may stand on several.
         whole.append(max(lines, title) + 2 * PADDING_MM)
-        least.append(max(words if n < table.text_columns else lines, names) + 2 * PADDING_MM)
+        least.append(max(words, names) + 2 * PADDING_MM)
     return _Needs(tuple(whole), tuple(least))
 
 

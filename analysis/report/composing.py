@@ -80,14 +80,17 @@ def _add(gathered: _Gathered, study: Study, path: Path, present: tuple[Path, Pat
     try:
         how = made(results)
         blocks = study.blocks(results)
-        findings, shortfalls = study.findings(results), study.shortfalls(results)
+        findings = study.findings(results, blocks)
+        shortfalls = study.shortfalls(results)
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise ValueError(
             f"{name} does not hold what its section needs ({type(error).__name__}: {error});"
             f" make it again with `{study.command}`, or remove it"
         ) from error
     page = told_path(path.parent / Path(study.page).name) if study.page else ""
-    source = f"Source: `{name}`, {told_made(how)}." + (f" In full: `{page}`." if page else "")
+    source = f"Source: `{name}`, {told_made(how, study.command)}." + (
+        f" In full: `{page}`." if page else ""
+    )
     title = next(block.text for block in blocks if isinstance(block, Heading))
     gathered.sections += [blocks[0], Paragraph(source), *shortened(blocks[1:], page)]
     gathered.findings += [(title, sentence) for sentence in findings]

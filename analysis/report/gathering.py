@@ -67,7 +67,7 @@ def made(results: Results) -> Made:
         versions = {"python": str(header["python"])} | versions
     return Made(
         command=str(header.get("command", "")),
-        commit=str(header["commit"])[:12],
+        commit=_short(str(header["commit"])),
         machine=str(machine or ""),
         started=None if started is None else datetime.fromisoformat(started).astimezone(UTC),
         took_s=None if took_s is None else float(took_s),
@@ -75,6 +75,11 @@ def made(results: Results) -> Made:
         versions=versions,
         seed=str(seed),
     )
+
+
+def _short(commit: str) -> str:
+    name, dash, state = commit.partition("-")
+    return name[:13] + dash + state  # 12 digits, and perhaps a + for what was not committed
 
 
 def _header(results: Results) -> dict[str, Any]:
@@ -93,10 +98,9 @@ def told_path(path: Path) -> str:
     return str(Path(*absolute.parts[-2:]))
 
 
-def told_made(one: Made) -> str:
-    """A sentence on how a file was made."""
-    parts = [f"`{one.command}`" if one.command else "a command that it does not name"]
-    parts.append(f"at commit {one.commit}")
+def told_made(one: Made, target: str) -> str:
+    """How a file was made, for the middle of a sentence; `target` where it names no command."""
+    parts = [f"`{one.command or target}`", f"at commit {one.commit}"]
     if one.started is not None:
         parts.append(f"on {one.started:%Y-%m-%d %H:%M} UTC")
     if one.took_s is not None:

@@ -9,6 +9,7 @@ from html import escape
 from analysis.document import Block, Bullets, Code, Heading, Paragraph, Picture, Table, spans
 from analysis.report.numbering import Entry, contents
 from analysis.report.paper import Paper
+from analysis.report.telling import unbroken
 
 STYLE = """
 body { font: 16px/1.5 Georgia, "DejaVu Serif", serif; max-width: 54rem; margin: 2rem auto;
@@ -95,8 +96,10 @@ def _table(table: Table, entry: Entry) -> str:
     def cells(row: Sequence[str], name: str) -> str:
         found = []
         for n, cell in enumerate(row):
-            kind = ' class="text"' if n < table.text_columns else ""
-            found.append(f"<{name}{kind}>{_text(cell)}</{name}>")
+            is_text = n < table.text_columns
+            kind = ' class="text"' if is_text else ""
+            shown = _text(cell if is_text or name == "th" else unbroken(cell))
+            found.append(f"<{name}{kind}>{shown}</{name}>")
         return "<tr>" + "".join(found) + "</tr>"
 
     rows = "\n".join(cells(row, "td") for row in table.rows)

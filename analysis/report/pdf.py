@@ -18,10 +18,11 @@ from fpdf.outline import OutlineSection
 from matplotlib import get_data_path
 from PIL import Image
 
-from analysis.document import Block, Bullets, Code, Heading, Paragraph, Picture, Table, spans
+from analysis.document import Block, Bullets, Code, Heading, Paragraph, Picture, Span, Table, spans
 from analysis.report.column_widths import PADDING_MM, Fit, fit
 from analysis.report.numbering import Entry, contents
 from analysis.report.paper import Paper
+from analysis.report.telling import unbroken
 
 SANS, MONO = "sans", "mono"
 FONTS = {
@@ -38,6 +39,7 @@ LINE = 1.45
 MM_PER_PT = 25.4 / 72
 CONTENTS_LINE_MM = 5.6
 DOTS_PER_INCH = 200
+LEAD_IN_CHARS = 600
 GREY, LIGHT = 110, 238
 
 
@@ -90,9 +92,33 @@ def render(paper: Paper) -> bytes:
     pages = max(1, math.ceil((len(listed) + 3) * CONTENTS_LINE_MM / pdf.eph))
     pdf.add_page()
     pdf.insert_toc_placeholder(_contents, pages=pages, reset_page_indices=False)
-    for entry in paper.body:
-        _show(pdf, entry)
+    fits = [_fit(pdf, one.block) if isinstance(one.block, Table) else None for one in paper.body]
+    on_side = _on_side([entry.block for entry in paper.body], fits)
+    for entry, shown, is_landscape in zip(paper.body, fits, on_side, strict=True):
+        if (pdf.w > pdf.h) != is_landscape:
+            pdf.add_page(orientation="L" if is_landscape else "P")
+        _show(pdf, entry, shown)
     return bytes(pdf.output())
+
+
+def _on_side(blocks: Sequence[Block], fits: Sequence[Fit | None]) -> list[bool]:
+    """Which blocks stand on a page that lies on its side: wide tables, and what leads up to them
+    from a heading in a few words, so that no heading is left alone on a page."""
+    found = [shown is not None and shown.is_landscape for shown in fits]
+    for n in [n for n, is_wide in enumerate(found) if is_wide]:
+        start = n
+        while start and _leads_in(blocks[start - 1]):
+            start -= 1
+        while start < n and not isinstance(blocks[start], Heading):
+            start += 1
+        found[start:n] = [True] * (n - start)
+    return found
+
+
+def _leads_in(block: Block) -> bool:
+    return isinstance(block, Heading) or (
+        isinstance(block, Paragraph) and len(block.text) <= LEAD_IN_CHARS
+    )
 
 
 def _title_page(pdf: _Document, paper: Paper) -> None:
@@ -107,7 +133,7 @@ def _title_page(pdf: _Document, paper: Paper) -> None:
     pdf.set_font(SANS, "B", HEADINGS_PT[1])
     pdf.cell(0, 8, "Abstract", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
     for block in paper.abstract:
-        _show(pdf, Entry(block))
+        _show(pdf, Entry(block), None)
 
 
 def _contents(pdf: FPDF, outline: list[OutlineSection]) -> None:
@@ -141,11 +167,8 @@ def _cut(pdf: FPDF, text: str, room_mm: float) -> str:
     return text.rstrip() + " …"
 
 
-def _show(pdf: _Document, entry: Entry) -> None:
+def _show(pdf: _Document, entry: Entry, shown: Fit | None) -> None:
     block: Block = entry.block
-    landscape_table = isinstance(block, Table) and _fit(pdf, block).is_landscape
-    if pdf.w > pdf.h and not landscape_table:
-        pdf.add_page(orientation="P")
     match block:
         case Heading():
             _heading(pdf, block, entry)
@@ -154,7 +177,7 @@ def _show(pdf: _Document, entry: Entry) -> None:
         case Bullets(items):
             _bullets(pdf, items)
         case Table():
-            _table(pdf, block, entry)
+            _table(pdf, block, entry, shown or _fit(pdf, block))
         case Picture():
             _picture(pdf, block, entry)
         case Code(text):
@@ -171,9 +194,7 @@ def _break_unless(pdf: FPDF, needed_mm: float) -> None:
 
 
 def _heading(pdf: FPDF, heading: Heading, entry: Entry) -> None:
-    _break_unless(
-        pdf, 110 if heading.level == 1 else 40
-    )  # some text or a table's head goes with it
+    _break_unless(pdf, 70 if heading.level == 1 else 40)  # some text or a table's head goes with it
     text = "".join(span.text for span in spans(heading.text))
     pdf.start_section(f"{entry.number}  {text}", level=heading.level - 1, strict=False)
     pdf.set_font(SANS, "", TEXT_PT)
@@ -181,12 +202,50 @@ def _heading(pdf: FPDF, heading: Heading, entry: Entry) -> None:
 
 def _flow(pdf: FPDF, text: str, size_pt: float) -> None:
     """A paragraph, its code in letters of one width."""
-    for span in spans(text):
-        # The wide letters of code look larger than words of the same size.
-        pdf.set_font(MONO if span.is_code else SANS, "", size_pt * (0.9 if span.is_code else 1))
-        pdf.write(size_pt * MM_PER_PT * LINE, span.text)
-    pdf.ln(size_pt * MM_PER_PT * LINE)
+    _written(pdf, text, size_pt)
     pdf.ln(1.8)
+
+
+def _written(pdf: FPDF, text: str, size_pt: float) -> None:
+    line_mm = size_pt * MM_PER_PT * LINE
+    pieces = _with_tails(spans(text))
+    for n, span in enumerate(pieces):
+        _set_span_font(pdf, span, size_pt)
+        if pdf.get_x() + _unbreakable_mm(pdf, pieces[n:], size_pt) > pdf.w - pdf.r_margin:
+            pdf.ln(line_mm)
+        pdf.write(line_mm, span.text)
+    pdf.ln(line_mm)
+
+
+def _with_tails(pieces: Sequence[Span]) -> list[Span]:
+    """A word that sticks to the code behind it, as a bracket does, is a piece of its own."""
+    found = []
+    for piece in pieces:
+        head, space, tail = piece.text.rpartition(" ")
+        if piece.is_code or not tail or not head:
+            found.append(piece)
+        else:
+            found += [Span(head + space), Span(tail)]
+    return found
+
+
+def _set_span_font(pdf: FPDF, span: Span, size_pt: float) -> None:
+    # The wide letters of code look larger than words of the same size.
+    pdf.set_font(MONO if span.is_code else SANS, "", size_pt * (0.9 if span.is_code else 1))
+
+
+def _unbreakable_mm(pdf: FPDF, pieces: Sequence[Span], size_pt: float) -> float:
+    """The width of the first word of a span and of what sticks to it; `write` would break it
+    anywhere if it began in the middle of a line. 0 if it takes more than a line by itself."""
+    width_mm = 0.0
+    for span in pieces:
+        word, space, _ = span.text.partition(" ")
+        _set_span_font(pdf, span, size_pt)
+        width_mm += pdf.get_string_width(word)
+        if space:
+            break
+    _set_span_font(pdf, pieces[0], size_pt)
+    return width_mm if width_mm < pdf.w - pdf.l_margin - pdf.r_margin else 0.0
 
 
 def _bullets(pdf: FPDF, items: Sequence[str]) -> None:
@@ -225,10 +284,7 @@ def _caption(pdf: FPDF, entry: Entry, caption: str) -> None:
     line_mm = CAPTION_PT * MM_PER_PT * LINE
     pdf.set_font(SANS, "B", CAPTION_PT)
     pdf.write(line_mm, f"{entry.number}. ")
-    for span in spans(caption):
-        pdf.set_font(MONO if span.is_code else SANS, "", CAPTION_PT)
-        pdf.write(line_mm, span.text)
-    pdf.ln(line_mm)
+    _written(pdf, caption, CAPTION_PT)
 
 
 def _caption_mm(pdf: FPDF, caption: str) -> float:
@@ -277,10 +333,7 @@ def _fit(pdf: FPDF, table: Table) -> Fit:
     )
 
 
-def _table(pdf: _Document, table: Table, entry: Entry) -> None:
-    shown = _fit(pdf, table)
-    if shown.is_landscape and pdf.w < pdf.h:
-        pdf.add_page(orientation="L")
+def _table(pdf: _Document, table: Table, entry: Entry, shown: Fit) -> None:
     _break_unless(pdf, _caption_mm(pdf, table.caption) + 25)
     _caption(pdf, entry, table.caption)
     pdf.ln(0.8)
@@ -301,6 +354,8 @@ def _table(pdf: _Document, table: Table, entry: Entry) -> None:
         wrapmode=WrapMode.CHAR if shown.breaks_words else WrapMode.WORD,
     ) as rows:
         for row in (table.head, *table.rows):
-            rows.row([_plain(cell) for cell in row])
+            cells = [_plain(cell) for cell in row]
+            figures = (unbroken(cell) for cell in cells[table.text_columns :])
+            rows.row(cells if row is table.head else [*cells[: table.text_columns], *figures])
     pdf.set_draw_color(0)
     pdf.ln(4)

@@ -128,19 +128,19 @@ def blocks(reference: Results, source: str) -> list[Block]:
             " interval widened by the model's own estimate of its error."
         ),
         Table(
-            ("case", "model", "values", "largest deviation", "half-widths", "verdict"),
+            ("case", "model", "verdict", "values", "largest deviation", "half-widths"),
             tuple(
                 (
                     one.case,
                     f"`{one.model}`",
+                    _verdict(one),
                     str(one.values),
                     f"{one.worst:.1e}".replace("-", "\N{MINUS SIGN}"),
                     "" if one.half_widths is None else f"{one.half_widths:.2f}",
-                    _verdict(one),
                 )
                 for one in found
             ),
-            text_columns=2,
+            text_columns=3,
             caption="Models against reference values",
         ),
     ]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from analysis.document import Block
+from analysis.document import Block, Bullets
 from analysis.report.gathering import Results
 
 BENCHMARKS, DEMO = "results", "demo"
 """The folders of results that the command line names."""
+
+FINDINGS_MAX = 4
+"""So many sentences of a study go to the abstract."""
 
 _OWN = "analysis.report.studies"
 
@@ -43,36 +46,39 @@ class Study:
         """The section."""
         return list(self._function("blocks")(results))
 
-    def findings(self, results: Results) -> list[str]:
-        """Sentences for the abstract."""
-        return self._sentences("findings", results)
+    def findings(self, results: Results, blocks: Sequence[Block]) -> list[str]:
+        """Sentences for the abstract: the first of its list where the module has no function."""
+        if self._has("findings"):
+            return list(self._function("findings")(results))
+        if self.module.startswith(_OWN):
+            return []
+        lists = [block for block in blocks if isinstance(block, Bullets)]
+        return list(lists[0].items[:FINDINGS_MAX]) if lists else []
 
     def shortfalls(self, results: Results) -> list[str]:
         """Sentences for the limits."""
-        return self._sentences("shortfalls", results)
+        return list(self._function("shortfalls")(results)) if self._has("shortfalls") else []
 
     def _function(self, name: str) -> Callable[[Results], Any]:
         function: Callable[[Results], Any] = getattr(import_module(self.module), self.prefix + name)
         return function
 
-    def _sentences(self, name: str, results: Results) -> list[str]:
-        if not hasattr(import_module(self.module), self.prefix + name):
-            return []
-        return list(self._function(name)(results))
+    def _has(self, name: str) -> bool:
+        return hasattr(import_module(self.module), self.prefix + name)
 
 
 STUDIES = (
     Study(
         "Validation",
         "validation.json",
-        "analysis.validation.page",
+        f"{_OWN}.validation",
         "make validate-full",
         "validation.md",
     ),
     Study(
         "Validation, short version",
         "validation_short.json",
-        "analysis.validation.page",
+        f"{_OWN}.validation",
         "make validate",
         "validation_short.md",
         instead_of="validation.json",

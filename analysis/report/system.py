@@ -57,18 +57,19 @@ def _configuration(settings: ServerSettings, source: str) -> list[Block]:
             " change the controller and the bound on waiting jobs only, and say so."
         ),
         Table(
-            ("rung", "variant", "steps", "sold as", "re-planned in flight", "score"),
+            ("rung", "variant", "sold as", "re-planned in flight", "steps", "score"),
             tuple(
                 (
                     str(number),
                     rung.variant,
-                    str(rung.steps),
                     rung.quality,
                     "yes" if rung.replannable else "no",
+                    str(rung.steps),
                     "" if rung.score is None else f"{rung.score:.4f}",
                 )
                 for number, rung in enumerate(settings.ladder.rungs)
             ),
+            text_columns=4,
             caption="The ladder, best rung first. Full service is the first rung",
         ),
     ]

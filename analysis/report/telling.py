@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 MINUS = "\N{MINUS SIGN}"
+HOLD = "\N{NO-BREAK SPACE}"
+_BRACKETED = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
+_WORD = re.compile(r"[^\W\d_]{3,}")
 
 
 def per_cent(share: float, digits: int = 1) -> str:
@@ -39,6 +43,18 @@ def listed(names: Iterable[str]) -> str:
     """A list in a sentence."""
     found = list(names)
     return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+
+
+def unbroken(figure: str) -> str:
+    """A figure whose line may be broken before its bracket only, not inside an interval.
+
+    Between words, as in a verdict, it may be broken.
+    """
+    held = _BRACKETED.sub(lambda found: found.group().replace(" ", HOLD), figure)
+    bare = _BRACKETED.sub("", figure)
+    if _WORD.search(bare):
+        return held
+    return re.sub(r" (?![(\[])", HOLD, held)
 
 
 def _minus(text: str) -> str:

@@ -91,16 +91,16 @@ def _levels(results: Results) -> Table:
                 (
                     schedule["title"],
                     one["level"],
+                    one["finding"],
                     _violations(one["theirs"]),
                     _violations(one["ours"]),
                     ratio,
-                    one["finding"],
                 )
             )
     return Table(
-        ("schedule", "quality of", "best baseline", "ours", "ratio (95 %)", "finding"),
+        ("schedule", "quality of", "finding", "best baseline", "ours", "ratio (95 %)"),
         tuple(rows),
-        text_columns=2,
+        text_columns=3,
         caption="Violations where either side has any; the interval is a paired bootstrap's",
     )
 
