@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fpdf import FPDF, FontFace, TextStyle
 from fpdf.enums import TableBordersLayout, WrapMode, XPos, YPos
+from fpdf.fonts import TTFFont
 from fpdf.outline import OutlineSection
 from matplotlib import get_data_path
 from PIL import Image
@@ -87,6 +88,15 @@ class _Document(FPDF):
 def render(paper: Paper) -> bytes:
     """The whole document. The same paper gives the same bytes."""
     pdf = _Document(paper)
+    try:
+        return _written_whole(pdf, paper)
+    finally:
+        for font in pdf.fonts.values():  # fpdf2 leaves the files of its fonts open
+            if isinstance(font, TTFFont):
+                font.ttfont.close()
+
+
+def _written_whole(pdf: _Document, paper: Paper) -> bytes:
     _title_page(pdf, paper)
     listed = contents(paper.body)
     pages = max(1, math.ceil((len(listed) + 3) * CONTENTS_LINE_MM / pdf.eph))
