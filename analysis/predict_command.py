@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,12 +41,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the prediction. ValueError for what has to be changed, and for a load that cannot be
     served."""
-    # Loaded here: scipy takes a while, which no other command shall cost.
+    # The models' matrices are small: threads would wait for each other. Read when numpy is loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Loaded here, and there each model's own module: scipy takes a while.
     from analysis.models.catalogue import predict
 
     try:
         parameters = json.loads(options.params)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"--params is not JSON: {error}") from error
     plain = as_plain(predict(options.model, parameters))
     if options.json:

@@ -1,118 +1,39 @@
 """The models by name, with the names of their parameters: what `python -m analysis predict` knows.
 
 Parameters come as JSON: rates in jobs per second, times in seconds (or any other unit throughout).
+A model's module is loaded when the model is asked for: most need libraries that take long to load.
+Sizes are limited to what is answered in about a second.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from analysis.models.bulk import bulk
-from analysis.models.general import ggc
-from analysis.models.impatience import erlang_a
-from analysis.models.lines import mdc, mg1, mgc, mmc
-from analysis.models.lps import lps
-from analysis.models.many_lines import start_deterministic_servers
-from analysis.models.midflight import in_flight_deterministic
-from analysis.models.starts import start_exponential
-from analysis.models.steady import Prediction
-from analysis.models.tandem import Station, tandem
-from analysis.models.thresholds import hysteresis, mmpp_m1, threshold
-from analysis.service_times import Deterministic, Empirical, Gamma, Lognormal, ServiceTime
-from analysis.textbook.models import Mmpp, Poisson
-from pipelines.costs import CostTable
-from policies.costs import completion_rates_per_s
-from policies.nouns import Rung
+from analysis.models.parameters import (
+    Form,
+    Read,
+    Value,
+    from_zero,
+    number,
+    one_of,
+    phase_rates,
+    positive,
+    several,
+    shown,
+    text,
+    whole,
+)
 
-Value = Any
-Read = Callable[[str, Value], Value]
+if TYPE_CHECKING:
+    from analysis.models.steady import Prediction
+    from analysis.models.tandem import Station
+    from analysis.service_times import ServiceTime
+    from analysis.textbook.models import Mmpp, Poisson
 
-
-# -- parameters -----------------------------------------------------------------------------------
-
-
-def _number(name: str, value: Value) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, not {value!r}")
-    return float(value)
-
-
-def _positive(name: str, value: Value) -> float:
-    number = _number(name, value)
-    if not number > 0:
-        raise ValueError(f"{name} must be above 0, not {value!r}")
-    return number
-
-
-def _from_zero(name: str, value: Value) -> float:
-    number = _number(name, value)
-    if number < 0:
-        raise ValueError(f"{name} must be at least 0, not {value!r}")
-    return number
-
-
-def _whole(least: int) -> Read:
-    def read(name: str, value: Value) -> int:
-        number = _number(name, value)
-        if number != int(number) or number < least:
-            raise ValueError(f"{name} must be a whole number, at least {least}, not {value!r}")
-        return int(number)
-
-    return read
-
-
-def _text(name: str, value: Value) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{name} must be a text, not {value!r}")
-    return value
-
-
-def _phase_rates(name: str, value: Value) -> tuple[float, float]:
-    if not isinstance(value, list) or len(value) != 2:
-        raise ValueError(f"{name} must be a list of two arrival rates, not {value!r}")
-    first, second = (_from_zero(name, rate) for rate in value)
-    if first == second == 0:
-        raise ValueError(f"one of the rates {name} must be above 0")
-    return first, second
-
-
-def _stations(name: str, value: Value) -> list[Station]:
-    if not isinstance(value, list) or not value:
-        raise ValueError(f"{name} must be a list of stations, not {value!r}")
-    form = Form({"mean": _positive}, {"cv2": _from_zero, "c": _whole(1)})
-    stations = []
-    for one in value:
-        given = form.read(f"a station of {name}", one)
-        stations.append(Station(given["mean"], given.get("cv2", 1.0), given.get("c", 1)))
-    return stations
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """Parameters that must be given, and those that may be; each with what reads it."""
-
-    required: Mapping[str, Read]
-    optional: Mapping[str, Read]
-
-    def read(self, what: str, given: Value) -> dict[str, Value]:
-        """The parameters, read; ValueError in one sentence for what is wrong with them."""
-        if not isinstance(given, dict):
-            raise ValueError(f"{what} needs a JSON object of parameters, not {given!r}")
-        known = {**self.required, **self.optional}
-        missing = [name for name in self.required if name not in given]
-        unknown = [name for name in given if name not in known]
-        for wrong, names in (("lacks", missing), ("does not know", unknown)):
-            if names:
-                raise ValueError(f"{what} {wrong} {', '.join(names)}; it takes {self}")
-        return {name: known[name](name, value) for name, value in given.items()}
-
-    def __str__(self) -> str:
-        optional = ", ".join(self.optional)
-        return ", ".join(self.required) + (f" and perhaps {optional}" if optional else "")
+Given = dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,57 +41,70 @@ class Model:
     """A model: the forms its parameters may come in (the first that fits is taken), and itself."""
 
     forms: tuple[Form, ...]
-    predict: Callable[[dict[str, Value]], Prediction]
+    predict: Callable[[Given], Prediction]
 
 
-# -- models ---------------------------------------------------------------------------------------
-
-_LAM = {"lam": _positive}
-_C = {"c": _whole(1)}
-_SPEEDS = {"mu1": _positive, "mu2": _positive}
-_BACK = {"K_hi": _whole(1), "K_lo": _whole(0)}
-_PHASES = {"lam": _phase_rates, "r12": _positive, "r21": _positive}
-_SELECTORS: dict[str, Read] = {
-    "width": _whole(1),
-    "height": _whole(1),
-    "dtype": _text,
-    "threads": _whole(1),
-    "device": _text,
-}
+# -- servers without control ----------------------------------------------------------------------
 
 
-def _one(
-    predict: Callable[[dict[str, Value]], Prediction],
-    required: Mapping[str, Read],
-    optional: Mapping[str, Read] | None = None,
-) -> Model:
-    return Model((Form(required, optional or {}),), predict)
+def _mm1(p: Given) -> Prediction:
+    from analysis.models.mm1 import mm1
+
+    return mm1(p["lam"], 1 / p["mu"])
 
 
-def _service(p: dict[str, Value]) -> ServiceTime:
+def _mmc(p: Given) -> Prediction:
+    from analysis.models.lines import mmc
+
+    return mmc(p["lam"], 1 / p["mu"], p["c"])
+
+
+def _mdc(p: Given) -> Prediction:
+    from analysis.models.lines import mdc
+
+    return mdc(p["lam"], p["D"], p.get("c", 1))
+
+
+def _mgc(p: Given) -> Prediction:
+    from analysis.models.lines import mgc
+
+    return mgc(p["lam"], _service(p), p.get("c", 1))
+
+
+def _ggc(p: Given) -> Prediction:
+    from analysis.models.general import ggc
+
+    return ggc(p["lam"], p["ca2"], p["mean"], p["cs2"], p.get("c", 1))
+
+
+def _service(p: Given) -> ServiceTime:
+    from analysis.service_times import Deterministic, Gamma, Lognormal
+
     law = p["law"]
     if law == "empirical":
         return _sample(p)
     if "file" in p:
-        raise ValueError(f"file belongs to the law empirical, not to {law}")
+        raise ValueError(f"file belongs to the law empirical, not to {shown(law)}")
     for name in ("mean", *(("cv2",) if law in ("lognormal", "gamma") else ())):
         if name not in p:
-            raise ValueError(f"the law {law} lacks {name}")
+            raise ValueError(f"the law {shown(law)} lacks {name}")
     if law == "deterministic":
         if p.get("cv2", 0) != 0:
             raise ValueError(f"a deterministic service has cv2 0, not {p['cv2']}")
         return Deterministic(p["mean"])
     if law not in ("lognormal", "gamma"):
         raise ValueError(
-            f"law {law!r} is unknown; choose lognormal, gamma, deterministic or empirical"
+            f"law {shown(law)} is unknown; choose lognormal, gamma, deterministic or empirical"
         )
     if p["cv2"] == 0:
         return Deterministic(p["mean"])
     return Lognormal(p["mean"], p["cv2"]) if law == "lognormal" else Gamma(p["mean"], p["cv2"])
 
 
-def _sample(p: dict[str, Value]) -> ServiceTime:
+def _sample(p: Given) -> ServiceTime:
     """Service times from a file, separated by white space or commas."""
+    from analysis.service_times import Empirical
+
     if "file" not in p:
         raise ValueError("the law empirical lacks file, a file of service times")
     for name in ("mean", "cv2"):
@@ -180,94 +114,215 @@ def _sample(p: dict[str, Value]) -> ServiceTime:
         words = Path(p["file"]).read_text(encoding="utf-8").replace(",", " ").split()
     except OSError as error:
         raise ValueError(f"cannot read {p['file']}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{p['file']} is not a text of service times") from error
     try:
         return Empirical([float(word) for word in words])
     except ValueError as error:
         raise ValueError(f"{p['file']} is not a sample of service times: {error}") from error
 
 
-def _mmpp(p: dict[str, Value]) -> Mmpp:
-    return Mmpp(p["lam"], (p["r12"], p["r21"]))
+# -- servers with control, bursts, batches, impatience --------------------------------------------
 
 
-def _hysteresis(arrivals: Poisson | Mmpp, p: dict[str, Value]) -> Prediction:
+def _threshold(arrivals: Poisson | Mmpp, p: Given) -> Prediction:
+    from analysis.models.thresholds import threshold
+
+    return threshold(arrivals, p["mu1"], p["mu2"], p["K"], p.get("c", 1))
+
+
+def _hysteresis(arrivals: Poisson | Mmpp, p: Given) -> Prediction:
+    from analysis.models.thresholds import hysteresis
+
     if p["K_lo"] >= p["K_hi"]:
         raise ValueError(f"K_lo {p['K_lo']} must be below K_hi {p['K_hi']}")
     return hysteresis(arrivals, p["mu1"], p["mu2"], p["K_hi"], p["K_lo"], p.get("c", 1))
 
 
-def _start(p: dict[str, Value]) -> Prediction:
+def _poisson(p: Given) -> Poisson:
+    from analysis.textbook.models import Poisson
+
+    return Poisson(p["lam"])
+
+
+def _mmpp(p: Given) -> Mmpp:
+    from analysis.textbook.models import Mmpp
+
+    return Mmpp(p["lam"], (p["r12"], p["r21"]))
+
+
+def _mmpp_m1(p: Given) -> Prediction:
+    from analysis.models.thresholds import mmpp_m1
+
+    return mmpp_m1(_mmpp(p), p["mu"])
+
+
+def _start(p: Given) -> Prediction:
     if "D1" in p:
+        from analysis.models.many_lines import start_deterministic_servers
+
         return start_deterministic_servers(p["lam"], p["D1"], p["D2"], p["K"], p.get("c", 1))
+    from analysis.models.starts import start_exponential
+
     return start_exponential(p["lam"], p["mu1"], p["mu2"], p["K"], p.get("c", 1))
 
 
-def _lps(p: dict[str, Value]) -> Prediction:
-    chosen = {name: p[name] for name in _SELECTORS if name in p}
-    costs = CostTable.load(Path(p["cost_table"]), **chosen)
+def _in_flight_deterministic(p: Given) -> Prediction:
+    from analysis.models.midflight import in_flight_deterministic
+
+    return in_flight_deterministic(p["lam"], p["D1"], p["D2"], p["K"])
+
+
+def _bulk(p: Given) -> Prediction:
+    from analysis.models.bulk import bulk
+
+    return bulk(p["lam"], p["a"], p["c"], p["b"])
+
+
+def _erlang_a(p: Given) -> Prediction:
+    from analysis.models.impatience import erlang_a
+
+    return erlang_a(p["lam"], p["mu"], p["c"], p["theta"])
+
+
+def _erlang_d(p: Given) -> Prediction:
+    from analysis.models.deadlines import erlang_d
+
+    return erlang_d(p["lam"], p["mu"], p["c"], p["deadline"])
+
+
+# -- engines and stations -------------------------------------------------------------------------
+
+
+def _lps(p: Given) -> Prediction:
+    """The birth-death chain; with phases or rungs the chain of stages."""
+    from analysis.models.lps import lps
+    from pipelines.costs import CostTable
+    from policies.costs import completion_rates_per_s
+    from policies.nouns import Rung
+
+    costs = CostTable.load(Path(p["cost_table"]), **{n: p[n] for n in _SELECTORS if n in p})
     rung = Rung(p["variant"], p["steps"], "high", guidance_share=p.get("guidance_share", 1.0))
     places = p.get("max_batch") or costs.max_batch(p["variant"])
-    return lps(p["lam"], completion_rates_per_s(costs, rung, places), stages=p["steps"])
+    rates_per_s = completion_rates_per_s(costs, rung, places)
+    if any(name in p for name in _STAGED):
+        return _staged(p, tuple(float(rate) for rate in rates_per_s))
+    return lps(p["lam"], rates_per_s, stages=p["steps"])
 
 
-_SERVICE = {"mean": _positive, "cv2": _from_zero, "file": _text}
+def _staged(p: Given, rates_per_s: tuple[float, ...]) -> Prediction:
+    """A chain of just so many phases or, where they are not given, of as many as are quickly solved,
+    carried on to the steps."""
+    from analysis.models.stages import StageServer, stage_chain, with_quick_stages
+
+    server = StageServer(
+        rates_per_s,
+        p.get("phases", 1),
+        p.get("work", (1.0,)),
+        p.get("enter", ()),
+        p.get("leave", ()),
+        p.get("apply") == "in_flight",
+        None if "phases" in p else p["steps"],
+    )
+    return stage_chain(p["lam"], server if "phases" in p else with_quick_stages(server))
+
+
+def _stations(name: str, value: Value) -> list[Station]:
+    from analysis.models.tandem import Station
+
+    if not isinstance(value, list) or not 0 < len(value) <= _STATIONS_MOST:
+        raise ValueError(
+            f"{name} must be a list of stations, up to {_STATIONS_MOST}, not {shown(value)}"
+        )
+    form = Form({"mean": positive}, {"cv2": from_zero, **_C})
+    stations = []
+    for one in value:
+        given = form.read(f"a station of {name}", one)
+        stations.append(Station(given["mean"], given.get("cv2", 1.0), given.get("c", 1)))
+    return stations
+
+
+def _tandem(p: Given) -> Prediction:
+    from analysis.models.tandem import tandem
+
+    return tandem(p["lam"], p["stations"])
+
+
+# -- all of them ----------------------------------------------------------------------------------
+
+
+def _one(
+    predict: Callable[[Given], Prediction],
+    required: Mapping[str, Read],
+    optional: Mapping[str, Read] | None = None,
+) -> Model:
+    return Model((Form(required, optional or {}),), predict)
+
+
+_STATIONS_MOST = 10
+_LAM = {"lam": positive}
+_C = {"c": whole(1, 1_000)}
+_C_CHAIN = {"c": whole(1, 64)}
+_SPEEDS = {"mu1": positive, "mu2": positive}
+_BACK = {"K_hi": whole(1, 500), "K_lo": whole(0, 500)}
+_PHASES = {"lam": phase_rates, "r12": positive, "r21": positive}
+_SERVICE = {"mean": positive, "cv2": from_zero, "file": text}
+_SELECTORS: dict[str, Read] = {
+    "width": whole(1, 100_000),
+    "height": whole(1, 100_000),
+    "dtype": text,
+    "threads": whole(1, 100_000),
+    "device": text,
+}
+_STAGED: dict[str, Read] = {
+    "phases": whole(1, 1_000),
+    "work": several(number),
+    "enter": several(whole(0, 1_000)),
+    "leave": several(whole(0, 1_000)),
+    "apply": one_of("at_start", "in_flight"),
+}
 
 MODELS: dict[str, Model] = {
-    "mm1": _one(lambda p: mmc(p["lam"], 1 / p["mu"], 1), {**_LAM, "mu": _positive}),
-    "mmc": _one(lambda p: mmc(p["lam"], 1 / p["mu"], p["c"]), {**_LAM, "mu": _positive, **_C}),
-    "md1": _one(lambda p: mdc(p["lam"], p["D"], 1), {**_LAM, "D": _positive}),
-    "mdc": _one(lambda p: mdc(p["lam"], p["D"], p["c"]), {**_LAM, "D": _positive, **_C}),
-    "mg1": _one(lambda p: mg1(p["lam"], _service(p)), {**_LAM, "law": _text}, _SERVICE),
-    "mgc": _one(
-        lambda p: mgc(p["lam"], _service(p), p["c"]), {**_LAM, "law": _text, **_C}, _SERVICE
-    ),
-    "ggc": _one(
-        lambda p: ggc(p["lam"], p["ca2"], p["mean"], p["cs2"], p.get("c", 1)),
-        {**_LAM, "ca2": _from_zero, "mean": _positive, "cs2": _from_zero},
-        _C,
-    ),
+    "mm1": _one(_mm1, {**_LAM, "mu": positive}),
+    "mmc": _one(_mmc, {**_LAM, "mu": positive, **_C}),
+    "md1": _one(_mdc, {**_LAM, "D": positive}),
+    "mdc": _one(_mdc, {**_LAM, "D": positive, **_C}),
+    "mg1": _one(_mgc, {**_LAM, "law": text}, _SERVICE),
+    "mgc": _one(_mgc, {**_LAM, "law": text, **_C}, _SERVICE),
+    "ggc": _one(_ggc, {**_LAM, "ca2": from_zero, "mean": positive, "cs2": from_zero}, _C),
     "threshold": _one(
-        lambda p: threshold(Poisson(p["lam"]), p["mu1"], p["mu2"], p["K"], p.get("c", 1)),
-        {**_LAM, **_SPEEDS, "K": _whole(1)},
-        _C,
+        lambda p: _threshold(_poisson(p), p), {**_LAM, **_SPEEDS, "K": whole(1, 500)}, _C_CHAIN
     ),
     "hysteresis": _one(
-        lambda p: _hysteresis(Poisson(p["lam"]), p), {**_LAM, **_SPEEDS, **_BACK}, _C
+        lambda p: _hysteresis(_poisson(p), p), {**_LAM, **_SPEEDS, **_BACK}, _C_CHAIN
     ),
     "start_threshold": Model(
         (
-            Form({**_LAM, "D1": _positive, "D2": _positive, "K": _whole(0)}, _C),
-            Form({**_LAM, **_SPEEDS, "K": _whole(0)}, _C),
+            Form({**_LAM, "D1": positive, "D2": positive, "K": whole(0, 500)}, _C_CHAIN),
+            Form({**_LAM, **_SPEEDS, "K": whole(0, 500)}, _C_CHAIN),
         ),
         _start,
     ),
     "inflight_deterministic": _one(
-        lambda p: in_flight_deterministic(p["lam"], p["D1"], p["D2"], p["K"]),
-        {**_LAM, "D1": _positive, "D2": _positive, "K": _whole(1)},
+        _in_flight_deterministic,
+        {**_LAM, "D1": positive, "D2": positive, "K": whole(1, 50)},
     ),
-    "bulk": _one(
-        lambda p: bulk(p["lam"], p["a"], p["c"], p["b"]),
-        {**_LAM, "a": _from_zero, "c": _from_zero, "b": _whole(1)},
-    ),
-    "erlang_a": _one(
-        lambda p: erlang_a(p["lam"], p["mu"], p["c"], p["theta"]),
-        {**_LAM, "mu": _positive, **_C, "theta": _positive},
-    ),
-    "mmpp_m1": _one(lambda p: mmpp_m1(_mmpp(p), p["mu"]), {**_PHASES, "mu": _positive}),
+    "bulk": _one(_bulk, {**_LAM, "a": from_zero, "c": from_zero, "b": whole(1, 64)}),
+    "erlang_a": _one(_erlang_a, {**_LAM, "mu": positive, **_C, "theta": positive}),
+    "erlang_d": _one(_erlang_d, {**_LAM, "mu": positive, **_C, "deadline": positive}),
+    "mmpp_m1": _one(_mmpp_m1, {**_PHASES, "mu": positive}),
     "mmpp_threshold": _one(
-        lambda p: threshold(_mmpp(p), p["mu1"], p["mu2"], p["K"], p.get("c", 1)),
-        {**_PHASES, **_SPEEDS, "K": _whole(1)},
-        _C,
+        lambda p: _threshold(_mmpp(p), p), {**_PHASES, **_SPEEDS, "K": whole(1, 500)}, _C_CHAIN
     ),
     "mmpp_hysteresis": _one(
-        lambda p: _hysteresis(_mmpp(p), p), {**_PHASES, **_SPEEDS, **_BACK}, _C
+        lambda p: _hysteresis(_mmpp(p), p), {**_PHASES, **_SPEEDS, **_BACK}, _C_CHAIN
     ),
     "lps": _one(
         _lps,
-        {**_LAM, "cost_table": _text, "variant": _text, "steps": _whole(1)},
-        {"guidance_share": _from_zero, "max_batch": _whole(1), **_SELECTORS},
+        {**_LAM, "cost_table": text, "variant": text, "steps": whole(1, 1_000)},
+        {"guidance_share": from_zero, "max_batch": whole(1, 64), **_SELECTORS, **_STAGED},
     ),
-    "tandem": _one(lambda p: tandem(p["lam"], p["stations"]), {**_LAM, "stations": _stations}),
+    "tandem": _one(_tandem, {**_LAM, "stations": _stations}),
 }
 
 
@@ -275,7 +330,7 @@ def predict(name: str, parameters: Value) -> Prediction:
     """What a model says; ValueError for an unknown one and for parameters that do not fit it,
     `steady.Unstable` for a load that cannot be served."""
     if name not in MODELS:
-        raise ValueError(f"there is no model {name!r}; choose from {', '.join(MODELS)}")
+        raise ValueError(f"there is no model {shown(name)}; choose from {', '.join(MODELS)}")
     model = MODELS[name]
     given = parameters if isinstance(parameters, dict) else {}
     # The form that knows most of what is given is the one that is meant.

@@ -36,21 +36,17 @@ from analysis.models.laws import (
     service_masses,
     sum_of_geometric,
 )
-from analysis.models.steady import Prediction, Unstable, prediction
+from analysis.models.mm1 import mm1 as mm1
+from analysis.models.steady import Prediction, checked_utilisation, prediction
 from analysis.service_times import Array, Deterministic, Gamma, ServiceTime
 from policies import scaling
 
 MeanWait = Literal["cosmetatos", "allen-cunneen"]
 
 
-def mm1(rate_per_s: float, mean_service_s: float) -> Prediction:
-    """M/M/1."""
-    return mmc(rate_per_s, mean_service_s, 1)
-
-
 def mmc(rate_per_s: float, mean_service_s: float, servers: int) -> Prediction:
     """M/M/c, one line, first come first served."""
-    utilisation = _utilisation(rate_per_s, mean_service_s, servers)
+    utilisation = checked_utilisation(rate_per_s, mean_service_s, servers)
     delayed = erlang_c(rate_per_s * mean_service_s, servers)
     spare_per_s = servers / mean_service_s - rate_per_s
     law = FormulaLaw(_mmc_cdf(rate_per_s, mean_service_s, servers, delayed), mean_service_s)
@@ -72,7 +68,7 @@ def md1(rate_per_s: float, service_s: float) -> Prediction:
 
 def mdc(rate_per_s: float, service_s: float, servers: int) -> Prediction:
     """M/D/c, one line, first come first served."""
-    utilisation = _utilisation(rate_per_s, service_s, servers)
+    utilisation = checked_utilisation(rate_per_s, service_s, servers)
     found = _mdc_found(rate_per_s * service_s, servers)
     in_line = float(np.maximum(np.arange(found.size) - servers, 0) @ found)
     return prediction(
@@ -92,7 +88,7 @@ def mg1(rate_per_s: float, service: ServiceTime) -> Prediction:
         return md1(rate_per_s, service.mean_s)
     if isinstance(service, Gamma) and service.cv2 == 1.0:
         return mm1(rate_per_s, service.mean_s)
-    utilisation = _utilisation(rate_per_s, service.mean_s, 1)
+    utilisation = checked_utilisation(rate_per_s, service.mean_s, 1)
     wait_s = pollaczek_khinchine_wait_s(rate_per_s, service)
     method = "M/G/1: Pollaczek-Khinchine mean, its transform inverted on a lattice"
     law = mg1_law(rate_per_s, service)
@@ -122,7 +118,7 @@ def mgc(
             if stages == 1:
                 return mmc(rate_per_s, service.mean_s, servers)
             return mekc(rate_per_s, service.mean_s, stages, servers)
-    utilisation = _utilisation(rate_per_s, service.mean_s, servers)
+    utilisation = checked_utilisation(rate_per_s, service.mean_s, servers)
     formula = mean_wait or ("cosmetatos" if service.cv2 <= 1 else "allen-cunneen")
     wait_s = mgc_wait_s(rate_per_s, service, servers, formula)
     other_s = mgc_wait_s(
@@ -152,19 +148,19 @@ def mgc(
 
 def pollaczek_khinchine_wait_s(rate_per_s: float, service: ServiceTime) -> float:
     """Mean wait in M/G/1: rho * mean * (1 + cv2) / (2 (1 - rho))."""
-    utilisation = _utilisation(rate_per_s, service.mean_s, 1)
+    utilisation = checked_utilisation(rate_per_s, service.mean_s, 1)
     return utilisation * service.mean_s * (1 + service.cv2) / (2 * (1 - utilisation))
 
 
 def erlang_c(offered: float, servers: int) -> float:
     """Probability that a job must wait in M/M/c with `offered` = rate * mean service."""
-    _utilisation(offered, 1.0, servers)  # Unstable says more than the policy's refusal
+    checked_utilisation(offered, 1.0, servers)  # Unstable says more than the policy's refusal
     return scaling.erlang_c(offered, servers)
 
 
 def mgc_wait_s(rate_per_s: float, service: ServiceTime, servers: int, mean_wait: MeanWait) -> float:
     """Mean wait in M/G/c by the named approximation; both are exact for M/M/c and M/G/1."""
-    utilisation = _utilisation(rate_per_s, service.mean_s, servers)
+    utilisation = checked_utilisation(rate_per_s, service.mean_s, servers)
     spare_per_s = servers / service.mean_s - rate_per_s
     mmc_wait_s = erlang_c(rate_per_s * service.mean_s, servers) / spare_per_s
     if mean_wait == "allen-cunneen":
@@ -179,7 +175,7 @@ def mgc_wait_s(rate_per_s: float, service: ServiceTime, servers: int, mean_wait:
 
 def mdc_law(rate_per_s: float, service_s: float, servers: int) -> Law:
     """Response time in M/D/c by Franx' formula: a sum of positive terms, so nothing cancels."""
-    _utilisation(rate_per_s, service_s, servers)
+    checked_utilisation(rate_per_s, service_s, servers)
     at_most = np.cumsum(_mdc_found(rate_per_s * service_s, servers))
 
     def cdf(t_s: float) -> float:
@@ -197,7 +193,7 @@ def mdc_law(rate_per_s: float, service_s: float, servers: int) -> Law:
 
 def mg1_law(rate_per_s: float, service: ServiceTime) -> LatticeLaw:
     """Response time in M/G/1: the wait is a geometric sum of residual services (Benes)."""
-    utilisation = _utilisation(rate_per_s, service.mean_s, 1)
+    utilisation = checked_utilisation(rate_per_s, service.mean_s, 1)
     wait_s = pollaczek_khinchine_wait_s(rate_per_s, service)
 
     def build(points: int, step_s: float) -> Array:
@@ -216,7 +212,7 @@ def mgc_law(
     wait of a delayed job has the shape that it has in M/G/1 with the same utilisation and a server
     as fast as all together, stretched to the given mean. Exact for M/M/c and for one server.
     """
-    utilisation = _utilisation(rate_per_s, service.mean_s, servers)
+    utilisation = checked_utilisation(rate_per_s, service.mean_s, servers)
     delayed = erlang_c(rate_per_s * service.mean_s, servers)
     # In M/G/1 a delayed job waits mean residual / (1 - rho); the stretch makes the means agree.
     residual_s = service.mean_s * (1 + service.cv2) / 2
@@ -237,31 +233,20 @@ def mgc_law(
 # -- parts ----------------------------------------------------------------------------------------
 
 
-def _utilisation(rate_per_s: float, mean_service_s: float, servers: int) -> float:
-    if servers < 1:
-        raise ValueError(f"servers {servers} must be at least 1")
-    if not rate_per_s > 0 or not mean_service_s > 0:
-        raise ValueError(
-            f"rate_per_s {rate_per_s} and the mean service {mean_service_s} must be above 0"
-        )
-    utilisation = rate_per_s * mean_service_s / servers
-    if utilisation >= 1:
-        raise Unstable(utilisation)
-    return utilisation
-
-
 def _mmc_cdf(
     rate_per_s: float, mean_service_s: float, servers: int, delayed: float
 ) -> Callable[[float], float]:
     service_per_s = 1 / mean_service_s
     spare_per_s = servers * service_per_s - rate_per_s
-    gap_per_s = spare_per_s - service_per_s
+    slow_per_s = min(service_per_s, spare_per_s)
+    gap_per_s = abs(spare_per_s - service_per_s)
 
     def cdf(t_s: float) -> float:
-        # P(T > t) = exp(-mu t) (1 + C mu (1 - exp(-gap t)) / gap), with the limit at gap 0.
+        # P(T > t) = exp(-mu t) + C mu (exp(-mu t) - exp(-spare t)) / (spare - mu), whose limit at
+        # spare = mu is C mu t exp(-mu t).
         grown_s = t_s if gap_per_s == 0 else -math.expm1(-gap_per_s * t_s) / gap_per_s
-        late = math.exp(-service_per_s * t_s) * (1 + delayed * service_per_s * grown_s)
-        return 1 - late
+        late = delayed * service_per_s * math.exp(-slow_per_s * t_s) * grown_s
+        return 1 - math.exp(-service_per_s * t_s) - late
 
     return cdf
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from analysis.models.laws import Law
+if TYPE_CHECKING:
+    from analysis.models.laws import Law
 
 
 class Unstable(ValueError):
@@ -64,3 +67,17 @@ def prediction(
         degraded_share=degraded_share,
         error_estimate=error_estimate,
     )
+
+
+def checked_utilisation(rate_per_s: float, mean_service_s: float, servers: int) -> float:
+    """Utilisation of servers without control. ValueError for a rate, a mean or a number that cannot
+    be; Unstable if it is not below 1."""
+    if servers < 1:
+        raise ValueError(f"servers {servers} must be at least 1")
+    for name, value in (("rate_per_s", rate_per_s), ("the mean service", mean_service_s)):
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{name} {value} must be a finite number above 0")
+    utilisation = rate_per_s * mean_service_s / servers
+    if utilisation >= 1:
+        raise Unstable(utilisation)
+    return utilisation

@@ -28,6 +28,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "inflight_deterministic": {"lam": 1.2, "D1": 1, "D2": 0.5, "K": 4},
     "bulk": {"lam": 2.0, "a": 0.5, "c": 0.25, "b": 4},
     "erlang_a": {"lam": 3.0, "mu": 1, "c": 2, "theta": 0.5},
+    "erlang_d": {"lam": 3.0, "mu": 1, "c": 2, "deadline": 0.5},
     "mmpp_m1": {**BURSTS, "mu": 1},
     "mmpp_threshold": {**BURSTS, **TWO_SPEEDS, "K": 4},
     "mmpp_hysteresis": {**BURSTS, **TWO_SPEEDS, "K_hi": 4, "K_lo": 1},
@@ -74,7 +75,7 @@ def test_more_arrivals_never_shorten_the_wait(name: str) -> None:
     assert waits[0] < waits[-1]
 
 
-@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"erlang_a"}))
+@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"erlang_a", "erlang_d"}))
 def test_a_load_that_cannot_be_served_is_refused_with_its_utilisation(name: str) -> None:
     with pytest.raises(Unstable, match=r"utilisation \d+\.\d{3} is not below 1") as refusal:
         predict(name, rate(name, 10.0))
@@ -200,6 +201,7 @@ def test_limits_on_several_servers() -> None:
         ("threshold", {"lam": 2.1, **TWO_SPEEDS, "K": 120, "c": 3}),
         ("start_threshold", {"lam": 2.1, "mu1": 1, "mu2": 1, "K": 2, "c": 3}),
         ("erlang_a", {"lam": 2.1, "mu": 1, "c": 3, "theta": 1e-10}),
+        ("erlang_d", {"lam": 2.1, "mu": 1, "c": 3, "deadline": 1e3}),
     ):
         same((name, given), mmc, rel=1e-8)
     assert predict("mgc", {"lam": 2.1, "mean": 1, "cv2": 0, "law": "gamma", "c": 3}) == predict(
