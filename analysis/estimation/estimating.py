@@ -185,9 +185,9 @@ def _batch_speed(material: Material) -> dict[str, Any]:
     curves, cannot = [], []
     for pool in material.window.whole:
         sums = material.window.whole[pool]
-        kinds = {(STEP, *_kind_of_step(key)) for key in sums.step}
-        kinds |= {(DECODE, *key[:3]) for key in sums.decode}
-        for kind in sorted(kinds):
+        steps: set[tuple[Any, ...]] = {(STEP, *_kind_of_step(key)) for key in sums.step}
+        decodings: set[tuple[Any, ...]] = {(DECODE, *key[:3]) for key in sums.decode}
+        for kind in sorted(steps) + sorted(decodings):
             mine = [getattr(part[pool], kind[0]) for part in parts if pool in part]
             name = f"{kind[0]} of {kind[1]}, {kind[2]}x{kind[3]}{' '.join(('', *kind[4:]))}"
             if len(material.window.whole) > 1:
