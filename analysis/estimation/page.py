@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from analysis.document import Block, Bullets, Code, Heading, Paragraph, Picture, Table
 from analysis.estimation.figures import batch_figure, gaps_figure, service_figure
+from analysis.estimation.wording import (
+    batch_finding,
+    curve_sentence,
+    estimated,
+    interval,
+    length_sentence,
+    milliseconds,
+    number,
+    overheads_finding,
+    sentence_of,
+    service_finding,
+    share_of,
+    steady_finding,
+    warm_up_finding,
+    with_interval,
+)
 from analysis.provenance import told
 
 Plain = Mapping[str, Any]
@@ -42,10 +59,17 @@ def blocks(results: Plain) -> list[Block]:
         found.append(Heading(title, 2))
         topic = results[name]
         if CANNOT in topic:
-            found.append(Paragraph(f"Not estimated: {_sentence(topic[CANNOT])}"))
+            found.append(Paragraph(f"Not estimated: {sentence_of(topic[CANNOT])}"))
         else:
             found += _SECTIONS[name](topic)
-    return found
+    return [_named(block, run["name"]) for block in found]
+
+
+def _named(block: Block, run: str) -> Block:
+    """Figures of several runs may stand in one folder."""
+    if isinstance(block, Picture):
+        return replace(block, name=f"estimate-{run}-{block.name}")
+    return block
 
 
 def findings(results: Plain) -> list[str]:
@@ -56,13 +80,13 @@ def findings(results: Plain) -> list[str]:
 def shortfalls(results: Plain) -> list[str]:
     """What this run could not tell, and where it is too short for its claims."""
     left = [
-        f"{title} could not be estimated: {_sentence(results[name][CANNOT])}"
+        f"{title} could not be estimated: {sentence_of(results[name][CANNOT])}"
         for name, title in TOPIC_NAMES.items()
         if CANNOT in results[name]
     ]
     steady = results["steady_state"]
     if CANNOT not in steady and steady["run_length"]["needed"] > steady["run_length"]["n"]:
-        left.append(_length_sentence(steady["run_length"]))
+        left.append(length_sentence(steady["run_length"]))
     return left
 
 
@@ -76,8 +100,8 @@ def _arrivals(topic: Plain) -> list[Block]:
     found: list[Block] = [
         Paragraph(
             f"{topic['n']} arrivals, {topic['where']}.{unstamped} Rate"
-            f" {_figure(topic['rate_per_s'], topic['rate_band'])} a second (Garwood), CV of the gaps"
-            f" {_figure(topic['cv'], topic['cv_band'])}. {_verdict(topic)}"
+            f" {with_interval(topic['rate_per_s'], topic['rate_band'])} a second (Garwood), CV of the gaps"
+            f" {with_interval(topic['cv'], topic['cv_band'])}. {_verdict(topic)}"
         ),
         Table(
             ("test of", "against Poisson with a", "statistic", "p", "rejected"),
@@ -86,7 +110,7 @@ def _arrivals(topic: Plain) -> list[Block]:
             caption="Rejections are corrected for the number of tests of a kind (Holm, 5 % together).",
         ),
         Picture(
-            "estimate-gaps",
+            "gaps",
             gaps_figure(topic),
             "Gaps between arrivals against those of a Poisson process of the same rate, quantile by"
             " quantile; on the line they are alike.",
@@ -94,7 +118,7 @@ def _arrivals(topic: Plain) -> list[Block]:
     ]
     if topic["power"]:
         rows = tuple(
-            (one["alternative"], _share(one["share"], one["band"])) for one in topic["power"]
+            (one["alternative"], share_of(one["share"], one["band"])) for one in topic["power"]
         )
         caption = (
             "How often the same tests tell other processes from Poisson with as many arrivals."
@@ -120,8 +144,8 @@ def _service(topic: Plain) -> list[Block]:
     fits = tuple(
         (
             fit["law"],
-            _number(fit["mean_s"]),
-            _number(fit["cv2"]),
+            number(fit["mean_s"]),
+            number(fit["cv2"]),
             f"{fit['aic']:.1f}",
             f"{fit['bic']:.1f}",
             f"{fit['ks_p']:.3f}",
@@ -135,7 +159,7 @@ def _service(topic: Plain) -> list[Block]:
         f" {seldom} jobs of rungs that came up seldom are in the first line only." if seldom else ""
     )
     found: list[Block] = [
-        Paragraph(_service_finding(topic) + rest),
+        Paragraph(service_finding(topic) + rest),
         Table(
             ("served at", "jobs", "worth independent", "mean s", "cv2", "skewness"),
             tuple(
@@ -143,7 +167,7 @@ def _service(topic: Plain) -> list[Block]:
                     name,
                     str(one["n"]),
                     f"{one['independent']:.0f}",
-                    *(_estimate(one[moment]) for moment in ("mean_s", "cv2", "skewness")),
+                    *(estimated(one[moment]) for moment in ("mean_s", "cv2", "skewness")),
                 )
                 for name, one in rows
             ),
@@ -159,7 +183,7 @@ def _service(topic: Plain) -> list[Block]:
         found.append(Table(head, fits, caption=caption))
     found.append(
         Picture(
-            "estimate-service",
+            "service",
             service_figure(topic),
             "Share of jobs served within a time: measured, and the fitted laws.",
         )
@@ -177,50 +201,21 @@ def _batch_speed(topic: Plain) -> list[Block]:
             (
                 str(point["batch"]),
                 str(point["calls"]),
-                _milliseconds(point["mean_s"]),
+                milliseconds(point["mean_s"]),
                 f"{1000 * point['line_s']:.2f}",
                 f"{point['batch'] / point['mean_s']['value']:.1f}",
             )
             for point in curve["points"]
         )
         found += [
-            Paragraph(_curve_sentence(curve)),
+            Paragraph(curve_sentence(curve)),
             Table(("jobs in the call", "calls", "mean ms", "line ms", "jobs/s"), rows),
         ]
     if topic["left_out"]:
-        found.append(Bullets(tuple(_sentence(f"Left out: {one}") for one in topic["left_out"])))
+        found.append(Bullets(tuple(sentence_of(f"Left out: {one}") for one in topic["left_out"])))
     caption = "Time of a call by the jobs in it (95 % intervals), and the fitted lines."
-    found.append(Picture("estimate-batch-speed", batch_figure(topic), caption))
+    found.append(Picture("batch-speed", batch_figure(topic), caption))
     return found
-
-
-def _curve_sentence(curve: Plain) -> str:
-    parts = [
-        f"A {curve['name']}, takes {_milliseconds(curve['fixed_s'])} ms and"
-        f" {_milliseconds(curve['per_job_s'])} ms a job;"
-        f" {curve['points'][-1]['batch']} together are {_estimate(curve['speed_up'])} times as fast"
-        " as one by one."
-    ]
-    if curve["limit_per_s"] is not None:
-        parts.append(
-            f"The line ends at {_estimate(curve['limit_per_s'])} jobs a second, of which a batch of"
-            f" {_estimate(curve['near_full_batch'])} reaches 90 %."
-        )
-    if curve["misfit_p"] is not None:
-        bent = "the means are not on a line" if curve["misfit_p"] < 0.05 else "a line will do"
-        parts.append(f"Lack of fit: p {curve['misfit_p']:.2g}, {bent}.")
-    if curve["power"] is not None:
-        exponent = curve["power"]["exponent"]
-        low, high = exponent["band"]["low"], exponent["band"]["high"]
-        bend = (
-            "concave"
-            if high < 1
-            else "convex"
-            if low > 1
-            else "neither concave nor convex for sure"
-        )
-        parts.append(f"With the jobs to the power of {_estimate(exponent)}: {bend}.")
-    return " ".join(parts)
 
 
 # -- the others -----------------------------------------------------------------------------------
@@ -229,14 +224,14 @@ def _curve_sentence(curve: Plain) -> str:
 def _overheads(topic: Plain) -> list[Block]:
     rows = [*topic["parts"], topic["latency"], *topic["starts"]]
     return [
-        Paragraph(_overheads_finding(topic)),
+        Paragraph(overheads_finding(topic)),
         Table(
             ("part", "requests", "mean ms", "median ms", "p95 ms"),
             tuple(
                 (
                     one["name"],
                     str(one["n"]),
-                    *(_milliseconds(one[name]) for name in ("mean_s", "median_s", "p95_s")),
+                    *(milliseconds(one[name]) for name in ("mean_s", "median_s", "p95_s")),
                 )
                 for one in rows
             ),
@@ -247,22 +242,22 @@ def _overheads(topic: Plain) -> list[Block]:
 
 
 def _warm_up(topic: Plain) -> list[Block]:
-    return [Paragraph(_warm_up_finding(topic))]
+    return [Paragraph(warm_up_finding(topic))]
 
 
 def _steady_state(topic: Plain) -> list[Block]:
     found = topic["batch_means"]
     rows = (
-        ("mean latency s", _number(found["mean"])),
-        (f"by {found['batches']} batches of {found['size']}", _band(found["band"])),
-        ("by overlapping batches", _band(found["overlapping"])),
+        ("mean latency s", number(found["mean"])),
+        (f"by {found['batches']} batches of {found['size']}", interval(found["band"])),
+        ("by overlapping batches", interval(found["overlapping"])),
         ("correlation of neighbouring batch means", f"{found['lag_1']:+.2f}"),
         ("von Neumann's test of their independence, p", f"{found['independence_p']:.2f}"),
         ("latencies worth independent", f"{topic['run_length']['independent']:.0f}"),
         ("requests left out as warm-up", str(topic["cut"])),
     )
     return [
-        Paragraph(f"{_steady_finding(topic)} {_length_sentence(topic['run_length'])}"),
+        Paragraph(f"{steady_finding(topic)} {length_sentence(topic['run_length'])}"),
         Table(("figure", "value"), rows),
     ]
 
@@ -285,70 +280,6 @@ def _littles_law(topic: Plain) -> list[Block]:
     return found
 
 
-# -- sentences ------------------------------------------------------------------------------------
-
-
-def _service_finding(topic: Plain) -> str:
-    law, moments = topic["law"], topic["moments"]
-    return (
-        f"Service takes {_estimate(moments['mean_s'])} s with cv2 {_estimate(moments['cv2'])}; the law to"
-        f" use is {law['law']}: {topic['why']}."
-    )
-
-
-def _overheads_finding(topic: Plain) -> str:
-    outside = [one for one in topic["parts"] if one["name"] not in ("engine", "queue")]
-    told_of = ", ".join(f"{one['name']} {_milliseconds(one['mean_s'])} ms" for one in outside)
-    starts = ", ".join(
-        f"{one['name']} {_milliseconds(one['mean_s'])} ms" for one in topic["starts"]
-    )
-    wait = f"{_number(1000 * topic['place_wait_s'])} ms"
-    return f"Outside the engine: {told_of}; {starts}; the wait for a place is {wait} on average."
-
-
-def _warm_up_finding(topic: Plain) -> str:
-    if not topic["settled"]:
-        return (
-            f"MSER-5 finds its minimum after {topic['cut']} of {topic['n']} latencies, in the last half:"
-            " the run never settled, so it is too short to speak for a steady state."
-        )
-    if not topic["cut"]:
-        return "MSER-5 finds no warm-up: nothing is left out."
-    return (
-        f"MSER-5 finds a warm-up of {topic['cut']} of {topic['n']} requests, {topic['until_s']:.3g} s; the"
-        f" mean latency is {_number(topic['mean_of_all'])} s with it, {_number(topic['mean_of_rest'])} s"
-        " without."
-    )
-
-
-def _steady_finding(topic: Plain) -> str:
-    found = topic["batch_means"]
-    sentence = (
-        f"Mean latency {_figure(found['mean'], found['band'])} s by batch means"
-        f" ({found['batches']} batches)"
-    )
-    if found["trusted"]:
-        return f"{sentence}."
-    return f"{sentence}; even these are alike, so the run is too short and the interval too narrow."
-
-
-def _length_sentence(length: Plain) -> str:
-    needed = f"{length['needed']:,} requests ({length['needed_s']:,.0f} s at this rate)"
-    state = "has" if length["needed"] <= length["n"] else "would take"
-    if state == "has":
-        return f"A half-width of 5 % takes {needed}, and the run has {length['n']:,}."
-    return (
-        f"The run is too short for a half-width of 5 %: its {length['n']:,} requests give"
-        f" {length['half_width']:.0%}, and 5 % would take {needed}."
-    )
-
-
-def _batch_finding(topic: Plain) -> str:
-    steps = [curve for curve in topic["curves"] if curve["call"] == "step"]
-    busiest = max(steps or topic["curves"], key=lambda c: sum(p["calls"] for p in c["points"]))
-    return _curve_sentence(busiest)
-
-
 _SECTIONS: Mapping[str, Callable[[Plain], Sequence[Block]]] = {
     "arrivals": _arrivals,
     "service": _service,
@@ -361,44 +292,10 @@ _SECTIONS: Mapping[str, Callable[[Plain], Sequence[Block]]] = {
 
 _FINDINGS: Mapping[str, Callable[[Plain], str]] = {
     "arrivals": _verdict,
-    "service": _service_finding,
-    "batch_speed": _batch_finding,
-    "overheads": _overheads_finding,
-    "warm_up": _warm_up_finding,
-    "steady_state": _steady_finding,
+    "service": service_finding,
+    "batch_speed": batch_finding,
+    "overheads": overheads_finding,
+    "warm_up": warm_up_finding,
+    "steady_state": steady_finding,
     "littles_law": lambda topic: str(topic["verdict"]),
 }
-
-
-# -- numbers --------------------------------------------------------------------------------------
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _band(band: Plain) -> str:
-    return f"{_number(band['low'])} to {_number(band['high'])}"
-
-
-def _figure(value: float, band: Plain) -> str:
-    return f"{_number(value)} ({_band(band)})"
-
-
-def _estimate(estimate: Plain) -> str:
-    return _figure(estimate["value"], estimate["band"])
-
-
-def _milliseconds(estimate: Plain) -> str:
-    value, low, high = (
-        1000 * one for one in (estimate["value"], estimate["band"]["low"], estimate["band"]["high"])
-    )
-    return f"{_number(value)} ({_number(low)} to {_number(high)})"
-
-
-def _share(share: float, band: Plain) -> str:
-    return f"{share:.0%} ({band['low']:.0%} to {band['high']:.0%})"
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith(".") else f"{text}."
