@@ -17,8 +17,8 @@ from scipy import optimize
 
 from analysis.planning.demand import Demand, Fleet, Mode, Setting
 from analysis.planning.many_engines import ManyEngines, least_engines
-from analysis.planning.sizing import highest_rate, highest_rate_of, size
-from analysis.planning.trials import Steady, Trials
+from analysis.planning.sizing import Sized, highest_rate, highest_rate_of, size
+from analysis.planning.trials import FEWEST, Steady, Trials
 from policies.controllers import Hysteresis
 
 FEW_ENGINES = 12
@@ -27,10 +27,11 @@ FEW_ENGINES = 12
 SMALL_ENGINES = 24
 """Simulated in place of many."""
 
-CHECK_ENGINES = 320
-"""Up to so many an answer for many is simulated as it stands as well, and raised if it must be."""
+CHECK_ENGINES = 160
+"""Up to so many an answer with early exit is simulated as it stands, and raised if it must be. Full
+service is not: near capacity its line takes minutes to settle, longer than can be simulated."""
 
-CHECKS = 2
+CHECKS = 3
 """Replications of that."""
 
 RAISE = 1.01
@@ -45,9 +46,9 @@ class Answer:
 
     figures: mean_s, p50_s, p95_s, p99_s, mean_steps, degraded_share, score (if the ladder has any)
     and utilisation. p95_interval: 95 %, None where the figure is not a mean of replications.
-    binding: what fewer engines would break. fewer: p95_s and score of one engine less, if tried.
-    chain_p95_s: what the chain says where the figures are simulated. at_mean: figures at the mean
-    rate, if the peak is another. breaks_at_per_s: the rate up to which these engines keep the demand.
+    binding: what fewer engines would break. fewer: figures of one engine less, if tried and not
+    below the capacity. at_mean: figures at the mean rate, if the peak is another. breaks_at_per_s:
+    the rate up to which these engines keep the demand.
     """
 
     mode: Mode
@@ -61,7 +62,6 @@ class Answer:
     binding: str
     breaks_at_per_s: float
     fewer: Mapping[str, float] | None = None
-    chain_p95_s: float | None = None
     at_mean: Mapping[str, float] | None = None
 
 
@@ -98,44 +98,51 @@ def _few(trials: Trials, demand: Demand, mode: Mode) -> Answer:
         decided=steady.decided,
         binding=sized.binding,
         breaks_at_per_s=breaks_at,
-        fewer=None if sized.fewer is None else told(sized.fewer),
+        fewer=_fewer(trials.fleet, rate, sized),
         at_mean=_at_mean(trials, demand, sized.setting),
     )
+
+
+def _fewer(fleet: Fleet, rate_per_s: float, sized: Sized) -> dict[str, float] | None:
+    """None also where the line would grow without end, so that a figure would tell a run's length."""
+    grows = rate_per_s >= (sized.setting.engines - 1) * fleet.full_capacity_per_s
+    if sized.fewer is None or (grows and sized.mode == "full"):
+        return None
+    return told(sized.fewer)
 
 
 def _many_full(trials: Trials, demand: Demand) -> Answer:
     fleet, rate = trials.fleet, demand.peak_per_s
     bound = fleet.least_engines(rate, "full", demand.min_score)
     engines = least_full(fleet, rate, demand.slo_p95_s)
-    checked = None
-    if engines <= CHECK_ENGINES:
-        engines, checked = _raised(trials, demand, Setting(engines, "full"))
-    model = full_model(fleet, rate, engines)
-    chain_p95_s = model.quantile_s(0.95)
-    figures = {
-        "mean_s": model.mean_s,
-        "p50_s": model.quantile_s(0.5),
-        "p95_s": chain_p95_s,
-        "p99_s": model.quantile_s(0.99),
-        "mean_steps": float(fleet.ladder.best.steps),
-        "degraded_share": 0.0,
-        "utilisation": model.utilisation,
-    }
-    if fleet.has_scores:
-        figures["score"] = fleet.ladder.scores()[0]
     return Answer(
         mode="full",
         engines=engines,
         bound=bound,
         thresholds=None,
-        method="chain" if checked is None else "chain, then simulated",
-        figures=figures if checked is None else told(checked),
-        p95_interval=None if checked is None else _interval(checked),
+        method="chain",
+        figures=chain_figures(fleet, rate, engines),
+        p95_interval=None,
         decided=True,
         binding="p95" if engines > bound else "work",
         breaks_at_per_s=breaking_rate(fleet, engines, demand.slo_p95_s),
-        chain_p95_s=chain_p95_s,
+        at_mean=None if demand.burst == 1 else chain_figures(fleet, demand.rate_per_s, engines),
     )
+
+
+def chain_figures(fleet: Fleet, rate_per_s: float, engines: int) -> dict[str, float]:
+    """What the chain says of full service; ValueError beyond the capacity."""
+    model = full_model(fleet, rate_per_s, engines)
+    figures = {
+        "mean_s": model.mean_s,
+        "p50_s": model.quantile_s(0.5),
+        "p95_s": model.quantile_s(0.95),
+        "p99_s": model.quantile_s(0.99),
+        "mean_steps": float(fleet.ladder.best.steps),
+        "degraded_share": 0.0,
+        "utilisation": model.utilisation,
+    }
+    return figures | ({"score": fleet.ladder.scores()[0]} if fleet.has_scores else {})
 
 
 def _many_early(trials: Trials, demand: Demand, mode: Mode, full: Answer) -> Answer:
@@ -150,7 +157,9 @@ def _many_early(trials: Trials, demand: Demand, mode: Mode, full: Answer) -> Ans
     setting = Setting(engines, mode, scaled(small.thresholds, engines / SMALL_ENGINES))
     checked = None
     if engines <= CHECK_ENGINES:
-        engines, checked = _raised(trials, demand, setting, most=full.engines)
+        longer = trials.longer()
+        engines, checked = _raised(longer, demand, setting, full.engines)
+        trials.jobs_run += longer.jobs_run
     alike = Setting(SMALL_ENGINES, mode, small.thresholds)
     steady = checked or trials.glance(demand, alike, rate / engines * SMALL_ENGINES, CHECKS)
     return Answer(
@@ -175,18 +184,18 @@ def _binding_in_small(trials: Trials, demand: Demand, alike: Setting, rate_per_s
     return " and ".join(names) or "work"
 
 
-def _raised(
-    trials: Trials, demand: Demand, setting: Setting, most: int | None = None
-) -> tuple[int, Steady]:
+def _raised(trials: Trials, demand: Demand, setting: Setting, most: int) -> tuple[int, Steady]:
     """The setting simulated as it stands, with more engines by the hundredth until it keeps the
-    demand; the thresholds stay."""
+    demand; the thresholds stay. ValueError if RAISES_MAX times were not enough."""
     for _ in range(RAISES_MAX):
         steady = trials.glance(demand, setting, demand.peak_per_s, CHECKS)
-        if steady.meets or (most is not None and setting.engines >= most):
-            break
-        engines = math.ceil(setting.engines * RAISE)
-        setting = replace(setting, engines=engines if most is None else min(engines, most))
-    return setting.engines, steady
+        if steady.meets or setting.engines >= most:
+            return setting.engines, steady
+        setting = replace(setting, engines=min(math.ceil(setting.engines * RAISE), most))
+    raise ValueError(
+        f"{setting.engines} engines simulated as they stand do not keep the promise that a smaller"
+        " system keeps; ask for a longer p95 or a lower quality"
+    )
 
 
 def scaled(thresholds: Hysteresis | None, ratio: float) -> Hysteresis | None:
@@ -236,7 +245,11 @@ def told(steady: Steady) -> dict[str, float]:
 
 def _interval(steady: Steady) -> tuple[float, float] | None:
     band = steady.p95_s
-    return None if band is None else (band.mean - band.half_width, band.mean + band.half_width)
+    return (
+        None
+        if band is None or band.replications < FEWEST
+        else (band.mean - band.half_width, band.mean + band.half_width)
+    )
 
 
 def _at_mean(trials: Trials, demand: Demand, setting: Setting) -> dict[str, float] | None:

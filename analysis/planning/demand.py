@@ -80,7 +80,7 @@ class Fleet:
 
     settings: ServerSettings
     costs: Costs
-    overheads: Overheads = Overheads()
+    overheads: Overheads
 
     def __post_init__(self) -> None:
         if len(self.settings.pools) != 1:

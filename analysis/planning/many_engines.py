@@ -70,7 +70,9 @@ class ManyEngines:
         x = np.arange(1, self.engines * self.places + 1)
         full, over = np.divmod(x, self.engines)
         rates = self._rates_per_s
-        per_s = over * rates[np.minimum(full + 1, self.places)] + (self.engines - over) * rates[full]
+        per_s = (
+            over * rates[np.minimum(full + 1, self.places)] + (self.engines - over) * rates[full]
+        )
         log = np.concatenate(([0.0], np.cumsum(math.log(self.rate_per_s) - np.log(per_s))))
         weights = np.exp(log - log.max())
         load = self.rate_per_s / self.capacity_per_s

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.planning.answers import SMALL_ENGINES, full_model, scaled, told
+from analysis.planning.answers import SMALL_ENGINES, full_model, least_full, scaled, told
 from analysis.planning.demand import Demand, Fleet, Mode, Setting
 from analysis.planning.sizing import highest_rate
 from analysis.planning.trials import Trials
@@ -63,7 +63,9 @@ def knee(trials: Trials, demand: Demand, rows: Sequence[dict[str, Any]]) -> dict
     mean rate, the peak over the mean from which only early exit does without another, and up to
     which. None if it saves none within the steps.
     """
-    saving = [row for row in rows if row["early_up_to_per_s"] > JUST_ABOVE * row["full_up_to_per_s"]]
+    saving = [
+        row for row in rows if row["early_up_to_per_s"] > JUST_ABOVE * row["full_up_to_per_s"]
+    ]
     if not saving:
         return None
     first = saving[0]
@@ -134,11 +136,11 @@ def curves(
 
 def chain_checks(trials: Trials, demand: Demand) -> list[dict[str, float]]:
     """The chain of many engines beside the simulator, where both can be computed."""
-    fleet, rows = trials.fleet, []
+    fleet, longer, rows = trials.fleet, trials.longer(), []
     for load in CHECK_LOADS:
         rate = load * CHECK_SIZE * fleet.full_capacity_per_s
         model = full_model(fleet, rate, CHECK_SIZE)
-        seen = trials.glance(demand, Setting(CHECK_SIZE, "full"), rate, REPLICATIONS).figures
+        seen = longer.glance(demand, Setting(CHECK_SIZE, "full"), rate, REPLICATIONS).figures
         row = {"engines": float(CHECK_SIZE), "load": load}
         for name, value in (
             ("mean_s", model.mean_s),
@@ -148,6 +150,7 @@ def chain_checks(trials: Trials, demand: Demand) -> list[dict[str, float]]:
             row |= {f"chain_{name}": value, f"simulated_{name}": seen[name]}
             row[f"off_{name}"] = value / seen[name] - 1
         rows.append(row)
+    trials.jobs_run += longer.jobs_run
     return rows
 
 
@@ -155,25 +158,41 @@ def small_checks(
     trials: Trials, demand: Demand, thresholds: Hysteresis, rate_per_s: float
 ) -> list[dict[str, float]]:
     """A small system and one LARGER times as large, at the same load an engine."""
-    rows = []
+    rows, longer = [], trials.longer()
     for factor in (1, LARGER):
         setting = Setting(SMALL_ENGINES * factor, EARLY, scaled(thresholds, factor))
-        seen = trials.glance(demand, setting, rate_per_s * factor, REPLICATIONS).figures
+        seen = longer.glance(demand, setting, rate_per_s * factor, REPLICATIONS).figures
         rows.append(
             {"engines": float(setting.engines), "rate_per_s": rate_per_s * factor}
             | {name: seen[name] for name in ("p95_s", "degraded_share", "score") if name in seen}
         )
+    trials.jobs_run += longer.jobs_run
     return rows
 
 
-def many_steps(
-    fleet: Fleet, demand: Demand, early_each_per_s: float, least_full: Callable[[float], int]
-) -> list[dict[str, float]]:
+def peaks(trials: Trials, demand: Demand, factors: Sequence[float]) -> list[dict[str, float]]:
+    """Many engines planned for a peak of so many times the mean rate, and what quality they give at
+    the peak and at the mean rate; early exit in small."""
+    fleet, mean = trials.fleet, demand.rate_per_s
+    small_rate, setting = highest_rate(trials, demand, EARLY, SMALL_ENGINES)
+    rows = []
+    for factor in factors:
+        full = least_full(fleet, factor * mean, demand.slo_p95_s)
+        early = math.ceil(factor * mean / small_rate * SMALL_ENGINES) if small_rate else full
+        row = {"factor": factor, "full": float(full), "early": float(min(full, early))}
+        for name, rate in (("peak", factor * mean), ("mean", mean)):
+            seen = _mean_figures(trials, setting, rate / row["early"] * SMALL_ENGINES)
+            row |= {f"{name}_{figure}": value for figure, value in seen.items()}
+        rows.append(row)
+    return rows
+
+
+def many_steps(fleet: Fleet, demand: Demand, early_each_per_s: float) -> list[dict[str, float]]:
     """Engines along the rate where they are many: the chain, and the small system's rate an engine."""
     rows = []
     for factor in np.linspace(0.25, 1.5, 11):
         rate = float(factor * demand.rate_per_s)
-        full = least_full(rate)
+        full = least_full(fleet, rate, demand.slo_p95_s)
         early = min(full, math.ceil(rate / early_each_per_s)) if early_each_per_s else full
         bound = fleet.least_engines(rate, EARLY, demand.min_score)
         rows.append({"rate_per_s": rate, "full": full, "early": early, "bound": bound})

@@ -20,8 +20,13 @@ from analysis.simulator import Arrival, Template, simulate
 
 JOBS_MIN = 2_000
 JOBS_PER_PLACE = 20
+"""A run has so many jobs for every place of all engines, and JOBS_MIN at least."""
+
+JOBS_PER_PLACE_CHECKED = 60
+"""Where a figure is to be believed by itself, not only compared."""
+
 WARM_UP = 0.2
-"""Share of a run that is left out. A run is JOBS_PER_PLACE times as long as the places turn over."""
+"""Share of a run that is left out."""
 
 FEWEST, MOST = 3, 12
 """Replications of a decision: until the intervals leave no doubt, and no more than this."""
@@ -57,6 +62,7 @@ class Trials:
     fleet: Fleet
     seed: int
     most: int = MOST
+    jobs_per_place: int = JOBS_PER_PLACE
     jobs_run: int = 0
     _gaps: dict[tuple[int, int], Array] = field(default_factory=dict)
     _figures: dict[tuple[float, Setting, int], Mapping[str, float]] = field(default_factory=dict)
@@ -67,6 +73,10 @@ class Trials:
             raise ValueError(f"a decision needs at least {FEWEST} replications, got {self.most}")
         self._seeds = tuple(spawned(self.seed, self.most))
 
+    def longer(self) -> Trials:
+        """The same fleet and seed in longer runs."""
+        return Trials(self.fleet, self.seed, self.most, JOBS_PER_PLACE_CHECKED)
+
     def figures(self, rate_per_s: float, setting: Setting, replication: int) -> Mapping[str, float]:
         """One run; ValueError if no picture is finished."""
         key = rate_per_s, setting, replication
@@ -75,7 +85,7 @@ class Trials:
         return self._figures[key]
 
     def _run(self, rate_per_s: float, setting: Setting, replication: int) -> Mapping[str, float]:
-        jobs = max(JOBS_MIN, JOBS_PER_PLACE * setting.engines * self.fleet.places)
+        jobs = max(JOBS_MIN, self.jobs_per_place * setting.engines * self.fleet.places)
         seeds = self._seeds[replication]
         if (jobs, replication) not in self._gaps:
             gaps = np.random.default_rng(seeds.arrivals).exponential(1.0, jobs)
@@ -126,9 +136,7 @@ class Trials:
         # A score without any spread, as full service has, is no doubt.
         return late, demand.min_score in score and score.half_width > 0
 
-    def _verdict(
-        self, demand: Demand, runs: list[Mapping[str, float]], *, decided: bool
-    ) -> Steady:
+    def _verdict(self, demand: Demand, runs: list[Mapping[str, float]], *, decided: bool) -> Steady:
         means = {name: float(np.mean([run[name] for run in runs])) for name in runs[0]}
         poor = demand.min_score is not None and means["score"] < demand.min_score - 1e-12
         enough = len(runs) > 1
