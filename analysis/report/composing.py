@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis.document import Block, Bullets, Heading, Paragraph
-from analysis.provenance import ROOT
+from analysis.provenance import ROOT, told
 from analysis.report import closing, method, queueing_models, system, threats
-from analysis.report.gathering import Made, made, read_results, told_made, told_path
+from analysis.report.gathering import Made, Results, made, read_results, told_made, told_path
 from analysis.report.numbering import Entry, contents, numbered
 from analysis.report.paper import Paper
 from analysis.report.sections import STUDIES, Study
@@ -19,6 +19,7 @@ from analysis.server_config import DEFAULT_CONFIG, read_settings
 
 TITLE = "Sluice: predicting and measuring image serving that exits early under load"
 REFERENCE = ROOT / "tests" / "reference" / "queueing_cases.json"
+TOLD = {"command", "commit", "machine", "versions", "started", "took_s", "load_average"}
 UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -45,7 +46,7 @@ def compose(
     gathered = _Gathered()
     for study in STUDIES:
         on_progress(study.title)
-        _add(gathered, study, study.path(results, demo), present=(results, demo))
+        _add(gathered, study, study.path(results, demo), results)
     on_progress("asking the queueing models")
     models, models_found = _models()
     body = numbered(
@@ -69,10 +70,10 @@ def compose(
     )
 
 
-def _add(gathered: _Gathered, study: Study, path: Path, present: tuple[Path, Path]) -> None:
+def _add(gathered: _Gathered, study: Study, path: Path, results_folder: Path) -> None:
     results = read_results(path, study.command)
     name = told_path(path)
-    if study.instead_of and (present[0] / study.instead_of).exists():
+    if study.instead_of and (results_folder / study.instead_of).exists():
         return
     if results is None:
         gathered.absent.append((study.title, name, study.command))
@@ -92,11 +93,18 @@ def _add(gathered: _Gathered, study: Study, path: Path, present: tuple[Path, Pat
         f" In full: `{page}`." if page else ""
     )
     title = next(block.text for block in blocks if isinstance(block, Heading))
-    gathered.sections += [blocks[0], Paragraph(source), *shortened(blocks[1:], page)]
+    rest = [block for block in blocks[1:] if block != _own_source(results)]
+    gathered.sections += [blocks[0], Paragraph(source), *shortened(rest, page)]
     gathered.findings += [(title, sentence) for sentence in findings]
     gathered.shortfalls.setdefault(title, []).extend(shortfalls)
     gathered.made[name] = how
     gathered.commands[name] = study.command
+
+
+def _own_source(results: Results) -> Paragraph | None:
+    """The paragraph by which a study's own page says what the source says here."""
+    header = results.get("made_by", {})
+    return Paragraph(told(header)) if header.keys() >= TOLD else None
 
 
 def _models() -> tuple[list[Block], list[str]]:

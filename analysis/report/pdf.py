@@ -79,7 +79,7 @@ class _Document(FPDF):
     def _at_edge(self, text: str, y_mm: float, align: str) -> None:
         self.set_font(SANS, "", SMALL_PT)
         self.set_text_color(GREY)
-        self.set_y(y_mm)
+        self.set_xy(MARGIN_MM, y_mm)
         self.cell(0, 4, text, align=align)
         self.set_text_color(0)
         self.set_y(MARGIN_MM)

@@ -47,12 +47,17 @@ ABOUT = {
     ),
     "bulk": ("constant batch time a + c n, up to b jobs taken together", "exact"),
     "erlang_a": ("exponential service and impatience, c servers", "exact (Palm)"),
+    "erlang_d": (
+        "exponential service, c servers; who still waits at the deadline leaves",
+        "exact (Barrer; Baccelli and Hebuterne)",
+    ),
     "mmpp_m1": ("arrivals whose rate switches between two values, one server", "exact"),
     "mmpp_threshold": ("switching arrivals, threshold in flight", "exact level-dependent chain"),
     "mmpp_hysteresis": ("switching arrivals, hysteresis in flight", "exact level-dependent chain"),
     "lps": (
-        "jobs share the engine, its speed by how many run together from the cost table",
-        "exact for exponential work of all others; a tagged job's steps are stages",
+        "jobs share the engine, its speed by how many run together from the cost table; with phases"
+        " or rungs, steps are Erlang stages of every job and an early exit jumps over stages",
+        "exact chain; without phases the other jobs' work is exponential",
     ),
     "tandem": ("stations in a row, each M/M/c", "exact (Burke, Jackson)"),
 }

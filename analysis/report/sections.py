@@ -14,7 +14,7 @@ from analysis.report.gathering import Results
 BENCHMARKS, DEMO = "results", "demo"
 """The folders of results that the command line names."""
 
-FINDINGS_MAX = 4
+FINDINGS_MAX = 3
 """So many sentences of a study go to the abstract."""
 
 _OWN = "analysis.report.studies"
@@ -49,7 +49,7 @@ class Study:
     def findings(self, results: Results, blocks: Sequence[Block]) -> list[str]:
         """Sentences for the abstract: the first of its list where the module has no function."""
         if self._has("findings"):
-            return list(self._function("findings")(results))
+            return list(self._function("findings")(results))[:FINDINGS_MAX]
         if self.module.startswith(_OWN):
             return []
         lists = [block for block in blocks if isinstance(block, Bullets)]
@@ -106,7 +106,7 @@ STUDIES = (
         "python -m analysis unpredictability",
         "unpredictability.md",
     ),
-    Study("Planning", "plan.json", "analysis.planning.page", "make plan", "plan.md"),
+    Study("Planning", "plan.json", f"{_OWN}.planning", "make plan", "plan.md"),
     Study(
         "Violations against quality",
         "frontier.json",

@@ -7,8 +7,9 @@ from typing import Any
 
 from analysis.document import Block, Heading, Paragraph, Table
 from analysis.report.gathering import Results
-from analysis.report.telling import MINUS
+from analysis.report.telling import MINUS, listed
 from analysis.validation import page
+from analysis.validation.verdicts import A_PRIORI, LIMITS
 
 EXPLAINED = "p95_s"
 
@@ -28,8 +29,20 @@ def blocks(results: Results) -> list[Block]:
 
 
 def findings(results: Results) -> list[str]:
-    """The sentences for the abstract."""
-    return page.summary(results)
+    """A sentence for each way to predict, for the abstract."""
+    told = []
+    for method, limits in LIMITS.items():
+        counts = results["counts"][method]
+        figures = []
+        for limit in limits:
+            one = counts[limit.figure]
+            unit = "%" if limit.relative else "points"
+            held = f"{_name(limit.figure)} within {100 * limit.limit:g} {unit} at {one['within']}"
+            if method == A_PRIORI:
+                held += f" (or inside the finite-run band: {one['passed']})"
+            figures.append(f"{held} of {one['verdicts']} loads")
+        told.append(f"Predicted {method}: {listed(figures)}.")
+    return told
 
 
 def shortfalls(results: Results) -> list[str]:
@@ -46,11 +59,15 @@ def shortfalls(results: Results) -> list[str]:
 
 
 def _missed(one: Mapping[str, Any]) -> str:
-    what = f"{one['method']} {one['figure'].removesuffix('_s').replace('_', ' ')}"
+    what = f"{one['method']} {_name(one['figure'])}"
     unit = "%" if one["relative"] else "points"
     sure = ", in a run too short for the claim" if one["too_short"] else ""
     off = f"{100 * one['off']:+.1f}".replace("-", MINUS)
     return f"{what} by {off} {unit} (limit {100 * one['limit']:g}{sure})"
+
+
+def _name(figure: str) -> str:
+    return figure.removesuffix("_s").replace("_", " ")
 
 
 def _budget(load: Mapping[str, Any]) -> Table:
