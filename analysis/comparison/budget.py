@@ -57,29 +57,29 @@ class Budget:
 
 
 def share_out(
-    segment: str, names: Sequence[str], world: Callable[[Swaps], Ensemble]
+    segment: str,
+    names: Sequence[str],
+    world: Callable[[Swaps], Ensemble],
+    start: Array | None = None,
 ) -> list[Entry]:
     """The entries of a segment: from `world` without swaps to that with all of `names`.
 
     `world` is asked twice for as many swaps as there are, but for the ends; it may keep its answers.
+    `start`: the figures without swaps, where they are known better than by simulation. What the
+    simulation is off by then counts to the last of `names`.
     """
     forth, back = _walk(names, world), _walk(list(reversed(names)), world)
     back.reverse()
     entries = []
     for name, one, other in zip(names, forth, back, strict=True):
-        there, again = _effect(one), _effect(other)
-        errors = _standard_errors(
-            [(0.5, one[1]), (-0.5, one[0]), (0.5, other[1]), (-0.5, other[0])]
-        )
-        entries.append(
-            Entry(
-                segment,
-                name,
-                _by_name((there + again) / 2),
-                _by_name(errors),
-                _by_name(there - again),
-            )
-        )
+        weighted = [(0.5, one[1]), (-0.5, one[0]), (0.5, other[1]), (-0.5, other[0])]
+        effect = (_effect(one) + _effect(other)) / 2
+        if start is not None and name == names[-1]:
+            nothing = world(frozenset())
+            weighted.append((1.0, nothing))
+            effect = effect + nothing.table().mean(axis=0) - start
+        errors, order = _standard_errors(weighted), _effect(one) - _effect(other)
+        entries.append(Entry(segment, name, _by_name(effect), _by_name(errors), _by_name(order)))
     return entries
 
 
@@ -117,9 +117,3 @@ def _covariance(one: Array, other: Array) -> Array:
 
 def _by_name(values: Array) -> dict[str, float]:
     return {name: float(value) for name, value in zip(BUDGETED, values, strict=True)}
-
-
-def difference(segment: str, name: str, before: Array, after: Array) -> Entry:
-    """One entry for a segment that is not shared out."""
-    nothing = _by_name(np.zeros(len(BUDGETED)))
-    return Entry(segment, name, _by_name(after - before), nothing, nothing)

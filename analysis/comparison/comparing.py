@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from analysis.comparison.budget import Budget, Entry, Milestone, share_out
-from analysis.comparison.ensembles import BUDGETED, Ensemble, Modelled
+from analysis.comparison.ensembles import BUDGETED, Ensemble, Modelled, values_of
 from analysis.comparison.evidence import POISSON, Evidence
 from analysis.comparison.profile import Profile
 from analysis.comparison.queueing import QueueingModel, queueing_model
+from analysis.comparison.textbook import TextbookWorlds
 from analysis.comparison.worlds import RunWorlds
 from analysis.intervals import (
     EFFECTIVE_MIN,
@@ -41,12 +42,14 @@ QUEUEING, A_PRIORI, TRACE_DRIVEN, MEASURED = (
     "trace-driven",
     "measured",
 )
-TEXTBOOK = "from the queueing model to the simulator"
-THIS_RUN = "from any run to this run"
-REST = "what is left"
-UNEXPLAINED = "what no swap explains"
+TEXTBOOK, THIS_RUN, REST = (
+    "what the queueing model idealises",
+    "what was this run's own",
+    "what is left",
+)
+UNEXPLAINED = "unexplained"
 
-TOLD = 5
+TOLD = 6
 """How often `compare` tells its progress."""
 
 
@@ -102,7 +105,12 @@ def compare(
     worlds.lags()
     tell("replaying its own arrivals")
     replayed = worlds(frozenset(worlds.swaps))
-    tell("sharing out the differences")
+    tell("sharing out what the queueing model idealises")
+    textbook, chain = None, queueing.modelled
+    if queueing.server is not None and chain is not None:
+        textbook = TextbookWorlds(worlds, queueing.server)
+        chain = _with_steps(chain, textbook)
+    tell("sharing out what is this run's own")
     return Comparison(
         name=run.name,
         rate_per_s=run.rate_per_s,
@@ -110,12 +118,12 @@ def compare(
         seed=run.seed,
         measured=evidence.measured,
         measured_bands=measured_bands(evidence),
-        queueing=queueing.modelled,
+        queueing=chain,
         queueing_method=queueing.method,
         a_priori=Modelled(predicted.figures, predicted.bands, _how_a_priori(worlds)),
         a_priori_arrivals_only=arrivals_only.bands,
         trace_driven=Modelled(replayed.figures, replayed.bands, _how_trace_driven(worlds)),
-        budget=_budget(worlds, queueing, predicted, replayed),
+        budget=_budget(worlds, textbook, chain, predicted, replayed),
         notes=tuple(_notes(worlds, queueing)),
     )
 
@@ -143,16 +151,34 @@ def _how_trace_driven(worlds: RunWorlds) -> str:
 
 
 def _budget(
-    worlds: RunWorlds, queueing: QueueingModel, predicted: Ensemble, replayed: Ensemble
+    worlds: RunWorlds,
+    textbook: TextbookWorlds | None,
+    queueing: Modelled | None,
+    predicted: Ensemble,
+    replayed: Ensemble,
 ) -> Budget:
-    milestones = [Milestone(A_PRIORI, _budgeted(predicted.figures))]
+    milestones: list[Milestone] = []
     entries: list[Entry] = []
+    if textbook is not None and queueing is not None:
+        milestones.append(Milestone(QUEUEING, _budgeted(queueing.figures)))
+        start = values_of(queueing.figures)
+        entries += share_out(TEXTBOOK, textbook.swaps, textbook, start)
+    milestones.append(Milestone(A_PRIORI, _budgeted(predicted.figures)))
     entries += share_out(THIS_RUN, worlds.swaps, worlds)
     milestones.append(Milestone(TRACE_DRIVEN, _budgeted(replayed.figures)))
     measured = worlds.evidence.measured
     entries.append(_rest(replayed, measured))
     milestones.append(Milestone(MEASURED, _budgeted(measured)))
     return Budget(tuple(milestones), tuple(entries))
+
+
+def _with_steps(chain: Modelled, textbook: TextbookWorlds) -> Modelled:
+    """The chain does not count steps; its own simulation does."""
+    if math.isfinite(chain.figures.mean_steps):
+        return chain
+    steps = textbook(frozenset()).figures.mean_steps
+    method = f"{chain.method}; mean steps by simulating it"
+    return replace(chain, figures=replace(chain.figures, mean_steps=steps), method=method)
 
 
 def _rest(replayed: Ensemble, measured: Figures) -> Entry:

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.comparison import textbook, worlds
 from analysis.document import Block, Bullets, Heading, Paragraph, Picture, Table
 from analysis.figures import plain_style
 
@@ -51,6 +52,7 @@ def blocks(plain: Plain, level: int = 1) -> list[Block]:
             " that is more than half of it and more than the error."
         ),
         Table(("", *HEADS.values()), tuple(budget_rows(plain))),
+        Bullets(tuple(meanings(plain))),
         Picture(
             f"compare-{plain['name']}",
             budget_figure(plain),
@@ -70,6 +72,13 @@ def methods(plain: Plain) -> list[str]:
         f"a priori: {plain['a_priori']['method']}.",
         f"trace-driven: {plain['trace_driven']['method']}.",
     ]
+
+
+def meanings(plain: Plain) -> list[str]:
+    """What each line of the budget swaps."""
+    known = textbook.MEANINGS | worlds.MEANINGS
+    names = [entry["name"] for entry in plain["budget"]["entries"]]
+    return [f"{name}: {known[name]}." for name in names if name in known]
 
 
 def rows(plain: Plain) -> list[tuple[str, ...]]:

@@ -35,11 +35,21 @@ PACE_SEED = 2_000_000
 DRAIN_TIMES, DRAIN_S = 3.0, 60.0
 """A path of paces lasts so many times as long as the arrivals, and so much longer: queues drain."""
 
-ARRIVALS = "this run's arrivals, which were not average"
-COSTS = "what the work cost in this run"
-PACE = "the engines' speed as it changed during the run"
-WAYS = "the way to the engines under load"
-RESPONSE = "the way back to the client"
+ARRIVALS, COSTS, PACE, WAYS, RESPONSE = (
+    "arrivals",
+    "costs of the work",
+    "speed from second to second",
+    "way to the engines",
+    "way back to the client",
+)
+MEANINGS = {
+    ARRIVALS: "Poisson schedules give way to this run's arrivals, as the server received them",
+    COSTS: "what steps, encodings and decodings cost by the profile gives way to this run's",
+    PACE: "the engines' speed, drawn as in other runs, gives way to this run's",
+    WAYS: "grants take as long to the engines as they did in this run",
+    RESPONSE: "pictures take as long to their clients as they did in this run",
+}
+"""What is swapped under each name."""
 
 
 @dataclass(slots=True)
