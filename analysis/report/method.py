@@ -110,8 +110,9 @@ def _design() -> list[Block]:
                 "Randomised order: where settings are compared on one machine their order is"
                 " drawn at random within each round (block), so that a machine that slows down"
                 " harms all alike.",
-                "Replication: each comparison is repeated with other seeds or rounds; the"
-                " section says how often. Simulated figures come from many independent runs.",
+                "Replication: comparisons are repeated in rounds or blocks, with other seeds, as far as"
+                " the time of a command allows; the section says how often, and its intervals what"
+                " that leaves open. Simulated figures come from many independent runs.",
                 "Seeds: arrivals, prompts, noise of the pictures, order of settings and"
                 " bootstrap draws each come from a stated seed.",
                 "Warm-up: every server answers some requests before a run counts: models are"

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from fpdf import FPDF, FontFace, TextStyle
+from fpdf import FPDF, FontFace
 from fpdf.enums import TableBordersLayout, WrapMode, XPos, YPos
 from fpdf.fonts import TTFFont
 from fpdf.outline import OutlineSection
@@ -41,6 +41,8 @@ MM_PER_PT = 25.4 / 72
 CONTENTS_LINE_MM = 5.6
 DOTS_PER_INCH = 200
 LEAD_IN_CHARS = 600
+TABLE_LEAST_MM = 25.0
+"""A head and some rows: less of a table is not begun on a page."""
 GREY, LIGHT = 110, 238
 
 
@@ -59,12 +61,6 @@ class _Document(FPDF):
         self.set_lang("en")
         self.set_creator("Sluice")
         self.set_creation_date(paper.dated)
-        self.set_section_title_styles(
-            *(
-                TextStyle(SANS, "B", size, t_margin=size * 0.45, b_margin=size * 0.2)
-                for size in HEADINGS_PT
-            )
-        )
 
     def header(self) -> None:
         """The title, small, on every page but the first."""
@@ -104,9 +100,10 @@ def _written_whole(pdf: _Document, paper: Paper) -> bytes:
     pdf.insert_toc_placeholder(_contents, pages=pages, reset_page_indices=False)
     fits = [_fit(pdf, one.block) if isinstance(one.block, Table) else None for one in paper.body]
     on_side = _on_side([entry.block for entry in paper.body], fits)
-    for entry, shown, is_landscape in zip(paper.body, fits, on_side, strict=True):
+    for n, (entry, shown, is_landscape) in enumerate(zip(paper.body, fits, on_side, strict=True)):
         if (pdf.w > pdf.h) != is_landscape:
             pdf.add_page(orientation="L" if is_landscape else "P")
+        _break_unless(pdf, _least_mm(pdf, paper.body[n:]))
         _show(pdf, entry, shown)
     return bytes(pdf.output())
 
@@ -133,7 +130,7 @@ def _leads_in(block: Block) -> bool:
 
 def _title_page(pdf: _Document, paper: Paper) -> None:
     pdf.add_page()
-    pdf.set_y(45)
+    pdf.set_y(32)
     pdf.set_font(SANS, "B", 22)
     pdf.multi_cell(0, 10, paper.title, align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
     pdf.ln(4)
@@ -204,10 +201,32 @@ def _break_unless(pdf: FPDF, needed_mm: float) -> None:
 
 
 def _heading(pdf: FPDF, heading: Heading, entry: Entry) -> None:
-    _break_unless(pdf, 70 if heading.level == 1 else 40)  # some text or a table's head goes with it
-    text = "".join(span.text for span in spans(heading.text))
-    pdf.start_section(f"{entry.number}  {text}", level=heading.level - 1, strict=False)
-    pdf.set_font(SANS, "", TEXT_PT)
+    name = f"{entry.number}  {_plain(heading.text)}"
+    size_pt = HEADINGS_PT[heading.level - 1]
+    if pdf.get_y() > pdf.t_margin + 1:
+        pdf.ln(0.5 * size_pt)
+    pdf.start_section(name, level=heading.level - 1, strict=False)
+    pdf.set_font(SANS, "B", size_pt)
+    pdf.multi_cell(
+        0, 1.3 * size_pt * MM_PER_PT, name, align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT
+    )
+    pdf.ln(0.2 * size_pt)
+
+
+def _least_mm(pdf: FPDF, entries: Sequence[Entry]) -> float:
+    """How much room the first of the entries needs where it begins; a heading brings what follows."""
+    if not entries:
+        return 0.0
+    match entries[0].block:
+        case Heading(_, level):
+            lines_mm = 2 * 1.3 * HEADINGS_PT[level - 1] * MM_PER_PT
+            return 0.7 * HEADINGS_PT[level - 1] + lines_mm + _least_mm(pdf, entries[1:])
+        case Table(caption=caption):
+            return _caption_mm(pdf, caption) + TABLE_LEAST_MM
+        case Picture() as picture:
+            return _picture_mm(pdf, picture)[1] + _caption_mm(pdf, picture.caption) + 5
+        case _:
+            return 2 * TEXT_PT * MM_PER_PT * LINE
 
 
 def _flow(pdf: FPDF, text: str, size_pt: float) -> None:
@@ -308,19 +327,20 @@ def _picture(pdf: FPDF, picture: Picture, entry: Entry) -> None:
         grey = drawn.convert("RGBA")
         paper = Image.new("RGBA", grey.size, "white")
         image = Image.alpha_composite(paper, grey).convert("L")
-    caption_mm = _caption_mm(pdf, picture.caption)
-    natural_mm = 25.4 * image.width / DOTS_PER_INCH
-    width_mm = min(natural_mm, pdf.epw)
-    height_mm = width_mm * image.height / image.width
-    most_mm = pdf.eph - caption_mm - 8
-    if height_mm > most_mm:
-        width_mm, height_mm = width_mm * most_mm / height_mm, most_mm
-    _break_unless(pdf, height_mm + caption_mm + 5)
+    width_mm, height_mm = _picture_mm(pdf, picture)
     said = picture.caption.replace("`", "")
     pdf.image(image, x=MARGIN_MM, w=width_mm, h=height_mm, alt_text=said)
     pdf.ln(1.5)
     _caption(pdf, entry, picture.caption)
     pdf.ln(3.5)
+
+
+def _picture_mm(pdf: FPDF, picture: Picture) -> tuple[float, float]:
+    """Width and height: as drawn, but within a page with its caption."""
+    drawn_mm = [25.4 * float(inches) for inches in picture.figure.get_size_inches()]
+    most_mm = pdf.eph - _caption_mm(pdf, picture.caption) - 8
+    scale = min(1.0, pdf.epw / drawn_mm[0], most_mm / drawn_mm[1])
+    return scale * drawn_mm[0], scale * drawn_mm[1]
 
 
 def _measure(pdf: FPDF, text: str, size_pt: float, is_bold: bool) -> float:
@@ -344,7 +364,6 @@ def _fit(pdf: FPDF, table: Table) -> Fit:
 
 
 def _table(pdf: _Document, table: Table, entry: Entry, shown: Fit) -> None:
-    _break_unless(pdf, _caption_mm(pdf, table.caption) + 25)
     _caption(pdf, entry, table.caption)
     pdf.ln(0.8)
     pdf.set_font(SANS, "", shown.size_pt)

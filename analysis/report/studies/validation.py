@@ -12,20 +12,27 @@ from analysis.validation import page
 from analysis.validation.verdicts import A_PRIORI, LIMITS
 
 EXPLAINED = "p95_s"
+NEXT = "What was known beforehand"
+"""The heading before which the error budgets end."""
 
 
 def blocks(results: Results) -> list[Block]:
     """The section; KeyError or TypeError if the file is of another kind."""
-    return [
-        *page.blocks(results),
+    found = page.blocks(results)
+    after = next(
+        (n for n, block in enumerate(found) if isinstance(block, Heading) and block.text == NEXT),
+        len(found),
+    )
+    found[after:after] = [
         Heading("What the residuals of p95 are made of"),
         Paragraph(
             "As for the mean above: from the prediction to the measurement, one assumption swapped"
-            " at a time, in milliseconds of p95. The effects of a load add up to the last column"
-            " minus the second."
+            " at a time, in milliseconds of p95. The effects of a load add up to the last row minus"
+            " the first."
         ),
         *(_budget(load) for load in results["loads"]),
     ]
+    return found
 
 
 def findings(results: Results) -> list[str]:
