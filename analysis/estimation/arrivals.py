@@ -328,10 +328,12 @@ def _verdict(
 ) -> str:
     against = ", ".join(f"{test.about} (p {_p(test.p)})" for test in tests if test.rejected)
     if not against:
-        seen = " and ".join(
-            f"{one.alternative} in {one.share:.0%}" for one in power if one.alternative in TOLD
+        seen = ", ".join(
+            f"{one.alternative} in {one.share:.0%} of cases"
+            for one in power
+            if one.alternative in TOLD
         )
-        told = f" The same tests of {n} arrivals tell {seen} of cases from it." if seen else ""
+        told = f" With {n} arrivals the same tests tell from it {seen}." if seen else ""
         return f"Nothing speaks against a Poisson process with a constant rate.{told}"
     if _drifts(tests, local_tests):
         return (

@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 LOOKS_MIN = 10
 """Fewer looks at the server's count carry no interval."""
-TRAVEL_S = 0.05
+TRAVEL_S = 0.02
 """The server counts a job until it hears of its end, and from a little after its receipt. A gap that
 this much a request explains is no sign of a lost one."""
 ROUNDING_S = 0.001
@@ -248,6 +248,10 @@ def _verdict(
             told.append(f"{found}: requests are missing from the log or wrongly stamped.")
         else:
             told.append(f"{found}: no sign of requests that are lost or wrongly stamped.")
+            if counted.stamped > 0:
+                # What the interval and the allowed travel leave room for.
+                room = counted.gap.band.half_width + balance.rate_per_s * TRAVEL_S
+                told.append(f"A loss of {100 * room / counted.stamped:.2g} % of them would show.")
     if pictures is not None and pictures != served:
         told.append(f"The engines made {pictures} pictures, and {served} requests were served.")
     if suspicious:
