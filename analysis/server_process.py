@@ -40,17 +40,26 @@ def run_python(
 ) -> int:
     """Run `python ARGUMENTS` to its end, its words in `log`; returns its status.
 
-    MeasurementError with its last line if the status is not among `fine`.
+    MeasurementError with its last line if the status is not among `fine`. Interrupted, it tells the
+    process to end and waits for that: a load generator has a process of its own to stop.
     """
-    with log.open("w", encoding="utf-8") as sink:
-        status = subprocess.run(
+    with (
+        log.open("w", encoding="utf-8") as sink,
+        subprocess.Popen(
             [sys.executable, *arguments],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
-            check=False,
-        ).returncode
+            # Ctrl-C comes to the experiment, which ends the process once and in order.
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            status = process.wait()
+        except BaseException:
+            _terminate(process)
+            raise
     if status not in fine:
         raise MeasurementError(f"{what} failed (status {status}, log {log}): {last_words(log)}")
     return status
@@ -106,15 +115,8 @@ def _wait_until_ready(process: subprocess.Popen[str], log: Path) -> None:
 
 
 def _stop(process: subprocess.Popen[str], log: Path, *, quietly: bool) -> None:
-    died, stubborn = process.poll() is not None, False
-    if not died:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            stubborn = True
-            process.kill()
-            process.wait()
+    died = process.poll() is not None
+    stubborn = not (died or _terminate(process))
     if process.stdout is not None:
         process.stdout.close()
     if quietly:
@@ -125,6 +127,18 @@ def _stop(process: subprocess.Popen[str], log: Path, *, quietly: bool) -> None:
         )
     if died:
         raise MeasurementError(f"the server ended by itself (log {log}): {last_words(log)}")
+
+
+def _terminate(process: subprocess.Popen[Any]) -> bool:
+    """Tell a process to end; whether it did, or had to be killed."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
+    return True
 
 
 @contextmanager

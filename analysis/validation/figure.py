@@ -32,7 +32,7 @@ def predicted_against_measured(loads: Sequence[Mapping[str, Any]]) -> Figure:
             _draw(axes, loads, name)
             axes.set_ylabel(f"{what}, % off")
         panels[0].legend(
-            ncols=5, fontsize=7, loc="lower left", bbox_to_anchor=(0, 1), frameon=False
+            ncols=3, fontsize=7, loc="lower left", bbox_to_anchor=(0, 1), frameon=False
         )
         panels[-1].set_xticks(
             range(len(loads)),

@@ -68,7 +68,8 @@ def _method(results: Mapping[str, Any]) -> str:
         " block bootstraps; the effective sample size is what the correlated latencies of a run are"
         " worth. A figure passes trace-driven within its limit only, a priori within its limit or"
         " with the measured figure inside the band. A star marks a run that is too short for the"
-        " claim: half of the measured figure's interval is wider than the limit."
+        " claim: half of the measured figure's interval is wider than the limit. That is strict for a"
+        " replay, which meets the same arrivals and so shares most of their chance."
     )
 
 
@@ -217,12 +218,22 @@ def _speeds(profile: Mapping[str, Any]) -> Table:
 
 def _notes(results: Mapping[str, Any]) -> list[Block]:
     found = [f"{name} was not measured." for name in results["missing"]]
+    found += [f"{name} cannot be compared: {why}." for name, why in results["refused"].items()]
     for one in results["loads"]:
+        notes = [*one["notes"], *one["comparison"]["notes"]]
         if not one["valid"]:
-            found.append(f"{_title(one)}: the load generator's audit calls the run invalid.")
-        found += [f"{_title(one)}: {note}" for note in one["notes"]]
-        found += [f"{_title(one)}: {note}" for note in one["comparison"]["notes"]]
+            notes.insert(0, "the load generator's audit calls the run invalid.")
+        if one["comparison"]["queueing"] is None:
+            notes.append(
+                f"the queueing model has no figures: {one['comparison']['queueing_method']}."
+            )
+        if notes:
+            found.append(f"{_title(one)}: {' '.join(_sentence(note) for note in notes)}")
     return [Heading("Notes"), Bullets(tuple(found))] if found else []
+
+
+def _sentence(note: str) -> str:
+    return f"{note[:1].upper()}{note[1:].rstrip('.')}."
 
 
 def _provenance(results: Mapping[str, Any]) -> str:

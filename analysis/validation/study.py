@@ -10,6 +10,7 @@ import json
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from analysis.comparison.evidence import Evidence, read_evidence
 from analysis.comparison.profile import Profile, profile_of
 from analysis.faults import MeasurementError
 from analysis.intervals import effective_size
-from analysis.runs import RUN_FILE, Request, read_requests
+from analysis.runs import RUN_FILE, DataError, Request, read_requests
 from analysis.server_config import Mode, ServerSettings, read_settings
 from analysis.study import unloaded_from
 from analysis.validation.measure import META_FILE, rungs_to_probe
@@ -47,7 +48,7 @@ def compute(
     """The results but for their header, as JSON values. `tell` is called `steps_of(folder)` times.
 
     MeasurementError or ValueError, one sentence, if the folder is of no use. Loads of the plan that
-    were not measured are named under `missing`.
+    were not measured are named under `missing`, those whose files are of no use under `refused`.
     """
     meta = read_meta(folder)
     settings = {mode: read_settings(folder / f"{mode}.yaml") for mode in modes_in(meta["plan"])}
@@ -59,13 +60,22 @@ def compute(
             f"no load in {folder} came to its end, so there is nothing to compare"
         )
     found: dict[str, dict[str, Any]] = {}
+    refused: dict[str, str] = {}
     for name, one in _compared(folder, loads, profile, workers):
         tell(f"compared {name}")
-        found[name] = one
-    ordered = [found[load.name] for load in loads]
+        if isinstance(one, str):
+            refused[name] = one
+        else:
+            found[name] = one
+    if not found:
+        raise MeasurementError(
+            f"no load in {folder} can be compared; {next(iter(refused.values()))}"
+        )
+    ordered = [found[load.name] for load in loads if load.name in found]
     return {
         "measured": meta,
         "missing": [load.name for load in loads_in(meta["plan"]) if load not in loads],
+        "refused": refused,
         "profile": _profile_plain(profile, names),
         "limits": {m: {x.figure: x.limit for x in its} for m, its in LIMITS.items()},
         "counts": counted([verdict for one in ordered for verdict in one["verdicts"]]),
@@ -116,19 +126,25 @@ def _read_profile(
 
 def _compared(
     folder: Path, loads: Sequence[Load], profile: Profile, workers: int
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The load's name and its comparison, as they get ready."""
+) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    """The load's name and its comparison, or why it has none, as they get ready."""
     if workers < 2:
         for load in loads:
-            yield load.name, compare_load(folder, load, profile)
+            yield load.name, _compared_or_refused(folder, load, profile)
         return
     # Spawned, not forked: threads of the numerical libraries do not survive a fork.
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_quietly) as pool:
-        tasks = {pool.submit(compare_load, folder, load, profile): load.name for load in loads}
+        tasks = {
+            pool.submit(_compared_or_refused, folder, load, profile): load.name for load in loads
+        }
         try:
             for task in as_completed(tasks):
                 yield tasks[task], task.result()
+        except BrokenProcessPool:
+            raise MeasurementError(
+                "a process that compared was killed; free some memory and compute --again"
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -139,8 +155,15 @@ def _end_quietly() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def _compared_or_refused(folder: Path, load: Load, profile: Profile) -> dict[str, Any] | str:
+    try:
+        return compare_load(folder, load, profile)
+    except DataError as error:
+        return str(error)
+
+
 def compare_load(folder: Path, load: Load, profile: Profile) -> dict[str, Any]:
-    """One load with its verdicts, as JSON values. ValueError if its files are of no use."""
+    """One load with its verdicts, as JSON values. DataError if its files are of no use."""
     settings = read_settings(folder / f"{load.mode}.yaml")
     evidence = read_evidence(folder / load.name, settings)
     comparison = compare(evidence, profile)

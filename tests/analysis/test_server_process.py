@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -171,6 +174,35 @@ def test_status_is_polled_while_a_load_runs(place: Place) -> None:
     first = json.loads(path.read_text().splitlines()[0])
     assert (first["waiting"], first["running"], first["rung"]) == (3, 1, 2)
     assert first["answer_s"] >= 0
+
+
+def test_an_interrupted_command_may_end_in_order(tmp_path: Path) -> None:
+    fifo, done = tmp_path / "ready", tmp_path / "done"
+    os.mkfifo(fifo)
+    code = f"""
+import pathlib, signal, sys
+def end(*_):
+    pathlib.Path({str(done)!r}).write_text("in order")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+pathlib.Path({str(fifo)!r}).write_text("ready")
+signal.pause()
+"""
+
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt() -> None:
+        fifo.read_text()  # blocks until the process is ready
+        # To this very thread: it is the one that waits, and a signal to another would not wake it.
+        signal.pthread_kill(main, signal.SIGINT)
+
+    watching = threading.Thread(target=interrupt)
+    watching.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_python(["-c", code], tmp_path / "log", "waiting")
+    watching.join()
+    assert done.read_text() == "in order"
 
 
 def test_a_command_that_fails_is_told_in_its_own_words(tmp_path: Path) -> None:

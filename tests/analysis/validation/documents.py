@@ -77,6 +77,7 @@ def load(mode: str, share: float, trace_off: float, prior_off: float) -> dict[st
         "comparison": {
             "measured": figures(),
             "measured_bands": bands(reach=0.04),
+            "queueing_method": "it is not stable",
             "queueing": queueing if mode == "static" else None,
             "a_priori": {"figures": figures(1 + prior_off), "bands": bands(1 + prior_off, 0.3)},
             "trace_driven": {"figures": figures(1 + trace_off), "bands": bands(1 + trace_off)},
@@ -107,6 +108,7 @@ def document() -> dict[str, Any]:
             "commands": ["python -m loadgen run --rate 1"],
         },
         "missing": ["at_start-0.8"],
+        "refused": {"at_start-1.2": "no request was served"},
         "profile": {
             "source": "calibrations",
             "arrival_lag_s": 0.004,

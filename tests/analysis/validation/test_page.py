@@ -72,9 +72,12 @@ def test_the_budget_of_a_load_adds_up() -> None:
 
 def test_the_page_admits_what_is_missing_and_invalid(page: str) -> None:
     assert "- at_start-0.8 was not measured." in page
-    assert "- in-flight 2.5: the load generator's audit calls the run invalid." in page
-    assert "- static 0.6: a note of its own" in page
-    assert "- in-flight 2.5: a note of the comparison" in page
+    assert "- at_start-1.2 cannot be compared: no request was served." in page
+    assert "- static 0.6: A note of its own. A note of the comparison.\n" in page
+    assert (
+        "- in-flight 2.5: The load generator's audit calls the run invalid. A note of the comparison."
+        " The queueing model has no figures: it is not stable.\n"
+    ) in page
 
 
 def test_the_page_tells_how_it_was_made(page: str) -> None:

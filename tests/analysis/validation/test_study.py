@@ -104,6 +104,24 @@ def test_costs_that_are_incomplete_are_noted(folder: Path, tmp_path: Path, few_d
     assert note.startswith("the server's costs are incomplete: it counts 20 pictures of")
 
 
+def test_a_load_that_nobody_was_served_in_does_not_cost_the_others(
+    folder: Path, tmp_path: Path, few_draws: None
+) -> None:
+    part = tmp_path / "part"
+    shutil.copytree(folder, part)
+    requests = part / SLOW_RUN / "requests.jsonl"
+    lines = [json.loads(line) for line in requests.read_text().splitlines()]
+    refused = {"status": 429, "serving": None}
+    requests.write_text("".join(json.dumps(line | refused) + "\n" for line in lines))
+    found = compute(part, workers=1)
+    assert [one["name"] for one in found["loads"]] == ["in_flight-1.6"]
+    assert "was served" in found["refused"][SLOW_RUN]
+    assert found["counts"][A_PRIORI]["mean_s"]["verdicts"] == 1
+    shutil.rmtree(part / "in_flight-1.6")
+    with pytest.raises(MeasurementError, match="can be compared; no request"):
+        compute(part, workers=1)
+
+
 def test_a_folder_without_loads_or_calibrations_is_refused(
     tmp_path: Path, processes: Processes
 ) -> None:
