@@ -8,6 +8,7 @@ the errors of the fit allow any correlation within a part (clustered errors: Lia
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import statsmodels.api as sm
 from numpy.typing import NDArray
-from scipy import optimize
+from scipy import optimize, stats
 
 from analysis.estimation.service_law import Estimate
 from analysis.intervals import Band
@@ -115,9 +116,9 @@ def fit_curve(looks: Sequence[Look], *, seed: int = 1) -> BatchCurve:
             f"{data.parts} parts of a run tell no errors of a curve: at least {PARTS_MIN}"
         )
     line = data.fit(np.column_stack((np.ones_like(data.n), data.n)))
-    fixed, per_job = (_estimate(line, k) for k in range(2))
+    fixed, per_job = (_estimate(line, k, data.parts) for k in range(2))
     coefficients = np.random.default_rng(seed).multivariate_normal(
-        line.params, line.cov_params(), DRAWS
+        line.params, line.cov_params(), DRAWS, check_valid="ignore"
     )
     largest = often[-1]
 
@@ -175,7 +176,7 @@ def _points(data: _Data, fixed_s: float, per_job_s: float) -> tuple[Point, ...]:
         Point(
             batch,
             int(data.calls[data.n == batch].sum()),
-            _estimate(means, column),
+            _estimate(means, column, data.parts),
             fixed_s + per_job_s * batch,
         )
         for column, batch in enumerate(data.batches)
@@ -217,10 +218,16 @@ def _power(data: _Data) -> Power | None:
     power = data.n**exponent
     slopes = np.column_stack((np.ones_like(power), power, per_job_s * power * np.log(data.n)))
     rest = data.fit(slopes, data.mean_s - curve(data.n, *found))
-    low, high = (exponent + float(end) for end in rest.conf_int()[2] - rest.params[2])
-    return Power(fixed_s, per_job_s, Estimate(exponent, Band(low, high)))
+    half = _half_width(rest, 2, data.parts)
+    return Power(fixed_s, per_job_s, Estimate(exponent, Band(exponent - half, exponent + half)))
 
 
-def _estimate(fitted: Any, column: int) -> Estimate:
-    low, high = (float(end) for end in fitted.conf_int()[column])
-    return Estimate(float(fitted.params[column]), Band(low, high))
+def _estimate(fitted: Any, column: int, parts: int) -> Estimate:
+    value, half = float(fitted.params[column]), _half_width(fitted, column, parts)
+    return Estimate(value, Band(value - half, value + half))
+
+
+def _half_width(fitted: Any, column: int, parts: int) -> float:
+    """Student's, with the parts as what is independent. Rounding makes no variance negative."""
+    variance = max(0.0, float(np.asarray(fitted.cov_params())[column, column]))
+    return float(stats.t.ppf(0.975, parts - 1)) * math.sqrt(variance)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from analysis.comparison.evidence import places_of
 from analysis.comparison.sums import COSTS_FILE, Window, read_window
-from analysis.estimation.arrivals import study_arrivals
+from analysis.estimation.arrivals import POWER_DRAWS, study_arrivals
 from analysis.estimation.batch_means import batch_means
 from analysis.estimation.batch_speed import fit_curve, looks_at
 from analysis.estimation.littles_law import check_littles_law
@@ -60,12 +60,17 @@ def read_material(folder: Path, settings: ServerSettings) -> Material:
     return Material(run, read_window(folder / COSTS_FILE), scheduled, places_of(settings))
 
 
-def estimate(material: Material, tell: Callable[[str], None] = lambda what: None) -> dict[str, Any]:
+def estimate(
+    material: Material,
+    tell: Callable[[str], None] = lambda what: None,
+    *,
+    power_draws: int = POWER_DRAWS,
+) -> dict[str, Any]:
     """All topics by name, as JSON values; `tell` hears of each. A topic that the run cannot tell is
-    {"cannot": why}."""
+    {"cannot": why}. `power_draws` of each process that is not Poisson tell the power of the tests."""
     run = material.run
     topics: dict[str, Callable[[Material], Mapping[str, Any]]] = {
-        "arrivals": _arrivals,
+        "arrivals": lambda m: _arrivals(m, power_draws),
         "service": _service,
         "batch_speed": _batch_speed,
         "overheads": lambda m: asdict(study_overheads(m.run.requests, m.places)),
@@ -122,7 +127,7 @@ def levels(values: Array) -> list[float]:
 # -- topics ---------------------------------------------------------------------------------------
 
 
-def _arrivals(material: Material) -> dict[str, Any]:
+def _arrivals(material: Material, power_draws: int) -> dict[str, Any]:
     requests = material.run.requests
     stamps = [r.received_s for r in requests if r.received_s is not None]
     where = "received by the server"
@@ -131,7 +136,7 @@ def _arrivals(material: Material) -> dict[str, Any]:
     times_s = np.sort(np.asarray(stamps, dtype=np.float64))
     times_s = times_s - min(0.0, float(times_s[0]))  # its clock may be behind the generator's
     duration_s = max(material.run.duration_s, float(times_s[-1]))
-    found = study_arrivals(times_s, duration_s)
+    found = study_arrivals(times_s, duration_s, power_draws=power_draws)
     gaps = {"gaps_s": levels(np.diff(times_s)), "where": where}
     return {**asdict(found), **gaps, "unstamped": len(requests) - times_s.size}
 

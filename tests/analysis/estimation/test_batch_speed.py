@@ -77,6 +77,13 @@ def test_where_a_job_costs_nothing_no_end_of_throughput_is_told() -> None:
     assert 8.0 in curve.speed_up.band
 
 
+def test_calls_without_noise_are_no_trouble() -> None:
+    exact = [Look(part, n, 5, line(n) * (1 + part / 100)) for part in range(10) for n in BATCHES]
+    curve = fit_curve(exact)
+    assert curve.per_job_s.value / curve.fixed_s.value == pytest.approx(PER_JOB_S / FIXED_S)
+    assert curve.speed_up.band.half_width < 1e-3
+
+
 def test_two_batches_lie_on_a_line_and_tell_no_misfit() -> None:
     curve = fit_curve([look for look in looks(line, 4) if look.batch in (1, 4)])
     assert curve.misfit_p is None
