@@ -24,10 +24,10 @@ import yaml
 
 from analysis.demo import PROMPTS, read_prompts
 from analysis.faults import MeasurementError
-from analysis.live_plans import check_plan, free_port, new_folder
+from analysis.live_plans import check_seed_and_port, free_port, new_folder
 from analysis.provenance import made_by
 from analysis.runs import REQUESTS_FILE, Request, read_requests
-from analysis.server_config import DEFAULT_CONFIG, ROOT, read_settings, write_modes
+from analysis.server_config import DEFAULT_CONFIG, ROOT, ConfigError, read_settings, write_modes
 from analysis.server_process import REQUEST_TIMEOUT_S, run_python, running_server
 from analysis.unpredictability.design import (
     BLOCKS,
@@ -77,7 +77,12 @@ class Plan:
     command: str = ""
 
     def __post_init__(self) -> None:
-        check_plan(self.seconds_max, SECONDS_MIN, "measurement", self.seed, self.port)
+        check_seed_and_port(self.seed, self.port)
+        if self.seconds_max < SECONDS_MIN:
+            raise ConfigError(
+                f"--seconds-max must be at least {SECONDS_MIN:g}, got {self.seconds_max:g}: less shows"
+                " nothing"
+            )
 
 
 @dataclass(slots=True)

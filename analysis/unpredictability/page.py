@@ -57,7 +57,7 @@ def blocks(results: Mapping[str, Any]) -> list[Block]:
 
 def findings(results: Mapping[str, Any]) -> list[str]:
     """What was found, in sentences."""
-    alone, loaded = results["alone"], results["loaded"]
+    alone, loaded, engines = results["alone"], results["loaded"], results["engines"]
     mean = results["runs"][UNCHANGED]["mean"]
     return [
         f"Alone, {_main(alone, 'alone')}. The same request, asked again on the same engine within"
@@ -65,6 +65,8 @@ def findings(results: Mapping[str, Any]) -> list[str]:
         f" {_band(alone['floor_cv_band'])}): no model can predict a single latency better than that.",
         f"With the machine's drift, which nobody knows beforehand, it is"
         f" {_percent(alone['floor_beforehand_cv'])}.",
+        f"The second engine differs from the first by {100 * engines['longer']:+.1f} % of its latency"
+        f" ({100 * engines['low']:+.1f} to {100 * engines['high']:+.1f} %, Student over blocks).",
         f"Under load, {_main(loaded, 'loaded')}. The same place of the same trace varies by"
         f" {_percent(loaded['floor_cv'])} ({_band(loaded['floor_cv_band'])}), and by"
         f" {_percent(loaded['floor_beforehand_cv'])} with what differs from replay to replay.",

@@ -86,5 +86,5 @@ def test_a_request_that_is_not_served_as_asked_stops_it(
 
 
 def test_too_short_a_measurement_is_refused() -> None:
-    with pytest.raises(ConfigError, match="at least"):
+    with pytest.raises(ConfigError, match="--seconds-max must be at least"):
         Plan(Path("runs"), seconds_max=1.0)

@@ -36,6 +36,12 @@ def test_the_engine_and_the_repetition_are_found_again(results: dict[str, Any]) 
     assert results["alone"]["floor_cv"] == pytest.approx(RESIDUAL_S / mean_s, rel=0.15)
 
 
+def test_the_slower_engine_is_told(results: dict[str, Any]) -> None:
+    engines = results["engines"]
+    assert engines["longer"] == pytest.approx(ENGINE_S / 0.5, rel=0.1)
+    assert engines["low"] < ENGINE_S / 0.5 < engines["high"]
+
+
 def test_the_place_in_the_trace_is_found_to_be_the_cause_under_load(
     results: dict[str, Any],
 ) -> None:
