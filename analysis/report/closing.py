@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from analysis.document import Block, Bullets, Code, Heading, Paragraph, Table
 from analysis.report.gathering import Made
+from analysis.report.telling import HOLD
 
 GENERAL = (
     "Everything was measured on one machine with the small model in the box. Seconds and pictures a"
@@ -73,4 +74,4 @@ def reproduction(made: Mapping[str, Made], commands: Mapping[str, str]) -> list[
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
+    return f"{seconds:,.0f}{HOLD}s" if seconds < 120 else f"{seconds / 60:,.0f}{HOLD}min"

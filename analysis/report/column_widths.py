@@ -12,12 +12,12 @@ from analysis.report.telling import unbroken
 Measure = Callable[[str, float, bool], float]
 """The width in mm of a text at a size in points, bold or not."""
 
-PORTRAIT_PT = (8.5, 8.0, 7.5, 7.0, 6.5)
+PORTRAIT_PT = (8.5, 8.0, 7.5, 7.0, 6.5, 6.0)
 LANDSCAPE_PT = (8.0, 7.5, 7.0, 6.5, 6.0, 5.5, 5.0)
 WHOLE_PT = 7.0
 """Letters are made so small for the sake of unbroken lines, and no smaller."""
-LINES_MAX = 7
-"""A cell of more lines than this is hard to read: then smaller letters or a wide page are tried."""
+LINES_MAX, FIGURE_LINES_MAX = 7, 3
+"""A cell of words, or of figures, of more lines than this is hard to read: then smaller letters or a wide page are tried."""
 PADDING_MM = 1.0
 """Left and right of a cell's text."""
 
@@ -56,7 +56,7 @@ def fit(table: Table, measure: Measure, portrait_mm: float, landscape_mm: float)
             if widths is None:
                 continue
             found = Fit(widths, size_pt, is_landscape)
-            if _most_lines(need, widths) <= LINES_MAX:
+            if _is_readable(need, widths, table.text_columns):
                 return found
             spare = spare or found
     if spare is not None:
@@ -96,5 +96,7 @@ def _shared(needs: _Needs, room_mm: float) -> tuple[float, ...] | None:
     return tuple(least + share * lack for least, lack in zip(needs.least, lacking, strict=True))
 
 
-def _most_lines(needs: _Needs, widths: Sequence[float]) -> int:
-    return max(math.ceil(whole / width) for whole, width in zip(needs.whole, widths, strict=True))
+def _is_readable(needs: _Needs, widths: Sequence[float], text_columns: int) -> bool:
+    lines = [math.ceil(whole / width) for whole, width in zip(needs.whole, widths, strict=True)]
+    words, figures = lines[:text_columns], lines[text_columns:]
+    return max(words, default=1) <= LINES_MAX and max(figures, default=1) <= FIGURE_LINES_MAX

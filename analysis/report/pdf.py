@@ -19,28 +19,20 @@ from fpdf.outline import OutlineSection
 from matplotlib import get_data_path
 from PIL import Image
 
-from analysis.document import Block, Bullets, Code, Heading, Paragraph, Picture, Span, Table, spans
+from analysis.document import Block, Bullets, Code, Heading, Paragraph, Picture, Table
 from analysis.report.column_widths import PADDING_MM, Fit, fit
 from analysis.report.numbering import Entry, contents
+from analysis.report.orientation import lying
 from analysis.report.paper import Paper
+from analysis.report.pdf_text import FONTS, LINE, MM_PER_PT, MONO, SANS, plain, written
 from analysis.report.telling import unbroken
 
-SANS, MONO = "sans", "mono"
-FONTS = {
-    (SANS, ""): "DejaVuSans.ttf",
-    (SANS, "B"): "DejaVuSans-Bold.ttf",
-    (SANS, "I"): "DejaVuSans-Oblique.ttf",
-    (MONO, ""): "DejaVuSansMono.ttf",
-}
 MARGIN_MM = 20.0
 A4_MM = (210.0, 297.0)
 TEXT_PT, CAPTION_PT, CODE_PT, SMALL_PT = 9.5, 8.0, 7.5, 7.5
 HEADINGS_PT = (15.0, 12.0, 10.5)
-LINE = 1.45
-MM_PER_PT = 25.4 / 72
 CONTENTS_LINE_MM = 5.6
 DOTS_PER_INCH = 200
-LEAD_IN_CHARS = 600
 TABLE_LEAST_MM = 25.0
 """A head and some rows: less of a table is not begun on a page."""
 GREY, LIGHT = 110, 238
@@ -99,33 +91,13 @@ def _written_whole(pdf: _Document, paper: Paper) -> bytes:
     pdf.add_page()
     pdf.insert_toc_placeholder(_contents, pages=pages, reset_page_indices=False)
     fits = [_fit(pdf, one.block) if isinstance(one.block, Table) else None for one in paper.body]
-    on_side = _on_side([entry.block for entry in paper.body], fits)
+    on_side = lying([entry.block for entry in paper.body], fits)
     for n, (entry, shown, is_landscape) in enumerate(zip(paper.body, fits, on_side, strict=True)):
         if (pdf.w > pdf.h) != is_landscape:
             pdf.add_page(orientation="L" if is_landscape else "P")
         _break_unless(pdf, _least_mm(pdf, paper.body[n:]))
         _show(pdf, entry, shown)
     return bytes(pdf.output())
-
-
-def _on_side(blocks: Sequence[Block], fits: Sequence[Fit | None]) -> list[bool]:
-    """Which blocks stand on a page that lies on its side: wide tables, and what leads up to them
-    from a heading in a few words, so that no heading is left alone on a page."""
-    found = [shown is not None and shown.is_landscape for shown in fits]
-    for n in [n for n, is_wide in enumerate(found) if is_wide]:
-        start = n
-        while start and _leads_in(blocks[start - 1]):
-            start -= 1
-        while start < n and not isinstance(blocks[start], Heading):
-            start += 1
-        found[start:n] = [True] * (n - start)
-    return found
-
-
-def _leads_in(block: Block) -> bool:
-    return isinstance(block, Heading) or (
-        isinstance(block, Paragraph) and len(block.text) <= LEAD_IN_CHARS
-    )
 
 
 def _title_page(pdf: _Document, paper: Paper) -> None:
@@ -201,7 +173,7 @@ def _break_unless(pdf: FPDF, needed_mm: float) -> None:
 
 
 def _heading(pdf: FPDF, heading: Heading, entry: Entry) -> None:
-    name = f"{entry.number}  {_plain(heading.text)}"
+    name = f"{entry.number}  {plain(heading.text)}"
     size_pt = HEADINGS_PT[heading.level - 1]
     if pdf.get_y() > pdf.t_margin + 1:
         pdf.ln(0.5 * size_pt)
@@ -231,50 +203,8 @@ def _least_mm(pdf: FPDF, entries: Sequence[Entry]) -> float:
 
 def _flow(pdf: FPDF, text: str, size_pt: float) -> None:
     """A paragraph, its code in letters of one width."""
-    _written(pdf, text, size_pt)
+    written(pdf, text, size_pt)
     pdf.ln(1.8)
-
-
-def _written(pdf: FPDF, text: str, size_pt: float) -> None:
-    line_mm = size_pt * MM_PER_PT * LINE
-    pieces = _with_tails(spans(text))
-    for n, span in enumerate(pieces):
-        _set_span_font(pdf, span, size_pt)
-        if pdf.get_x() + _unbreakable_mm(pdf, pieces[n:], size_pt) > pdf.w - pdf.r_margin:
-            pdf.ln(line_mm)
-        pdf.write(line_mm, span.text)
-    pdf.ln(line_mm)
-
-
-def _with_tails(pieces: Sequence[Span]) -> list[Span]:
-    """A word that sticks to the code behind it, as a bracket does, is a piece of its own."""
-    found = []
-    for piece in pieces:
-        head, space, tail = piece.text.rpartition(" ")
-        if piece.is_code or not tail or not head:
-            found.append(piece)
-        else:
-            found += [Span(head + space), Span(tail)]
-    return found
-
-
-def _set_span_font(pdf: FPDF, span: Span, size_pt: float) -> None:
-    # The wide letters of code look larger than words of the same size.
-    pdf.set_font(MONO if span.is_code else SANS, "", size_pt * (0.9 if span.is_code else 1))
-
-
-def _unbreakable_mm(pdf: FPDF, pieces: Sequence[Span], size_pt: float) -> float:
-    """The width of the first word of a span and of what sticks to it; `write` would break it
-    anywhere if it began in the middle of a line. 0 if it takes more than a line by itself."""
-    width_mm = 0.0
-    for span in pieces:
-        word, space, _ = span.text.partition(" ")
-        _set_span_font(pdf, span, size_pt)
-        width_mm += pdf.get_string_width(word)
-        if space:
-            break
-    _set_span_font(pdf, pieces[0], size_pt)
-    return width_mm if width_mm < pdf.w - pdf.l_margin - pdf.r_margin else 0.0
 
 
 def _bullets(pdf: FPDF, items: Sequence[str]) -> None:
@@ -313,7 +243,7 @@ def _caption(pdf: FPDF, entry: Entry, caption: str) -> None:
     line_mm = CAPTION_PT * MM_PER_PT * LINE
     pdf.set_font(SANS, "B", CAPTION_PT)
     pdf.write(line_mm, f"{entry.number}. ")
-    _written(pdf, caption, CAPTION_PT)
+    written(pdf, caption, CAPTION_PT)
 
 
 def _caption_mm(pdf: FPDF, caption: str) -> float:
@@ -345,11 +275,7 @@ def _picture_mm(pdf: FPDF, picture: Picture) -> tuple[float, float]:
 
 def _measure(pdf: FPDF, text: str, size_pt: float, is_bold: bool) -> float:
     pdf.set_font(SANS, "B" if is_bold else "", size_pt)
-    return float(pdf.get_string_width(_plain(text)))
-
-
-def _plain(cell: str) -> str:
-    return "".join(span.text for span in spans(cell))
+    return float(pdf.get_string_width(plain(text)))
 
 
 def _fit(pdf: FPDF, table: Table) -> Fit:
@@ -383,7 +309,7 @@ def _table(pdf: _Document, table: Table, entry: Entry, shown: Fit) -> None:
         wrapmode=WrapMode.CHAR if shown.breaks_words else WrapMode.WORD,
     ) as rows:
         for row in (table.head, *table.rows):
-            cells = [_plain(cell) for cell in row]
+            cells = [plain(cell) for cell in row]
             figures = (unbroken(cell) for cell in cells[table.text_columns :])
             rows.row(cells if row is table.head else [*cells[: table.text_columns], *figures])
     pdf.set_draw_color(0)

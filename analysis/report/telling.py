@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 MINUS = "\N{MINUS SIGN}"
 HOLD = "\N{NO-BREAK SPACE}"
+HELD_CHARS = 20
 _BRACKETED = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
@@ -48,11 +49,11 @@ def listed(names: Iterable[str]) -> str:
 def unbroken(figure: str) -> str:
     """A figure whose line may be broken before its bracket only, not inside an interval.
 
-    Between words, as in a verdict, it may be broken.
+    Between words, as in a verdict, and in long lists of figures it may be broken.
     """
     held = _BRACKETED.sub(lambda found: found.group().replace(" ", HOLD), figure)
     bare = _BRACKETED.sub("", figure)
-    if _WORD.search(bare):
+    if _WORD.search(bare) or len(bare) > HELD_CHARS:
         return held
     return re.sub(r" (?![(\[])", HOLD, held)
 

@@ -7,10 +7,10 @@ import zlib
 
 import pytest
 
-from analysis.document import Block, Bullets, Heading, Paragraph, Table
-from analysis.report.column_widths import Fit
+from analysis.document import Bullets, Heading, Paragraph, Table
 from analysis.report.paper import Paper
-from analysis.report.pdf import A4_MM, MARGIN_MM, MM_PER_PT, _on_side, render
+from analysis.report.pdf import A4_MM, MARGIN_MM, render
+from analysis.report.pdf_text import MM_PER_PT
 from tests.analysis.report.papers import MINUS, paper_of, picture
 
 WIDE = Table(
@@ -81,20 +81,6 @@ def test_a_table_whose_words_fit_nowhere_is_broken_inside_words() -> None:
     table = Table(("x" * 90, "y" * 90), (("a" * 400, "b" * 400),), text_columns=2)
     document = render(paper_of(Heading("a", 1), table))
     assert max(drawn_rights_pt(document)) <= (A4_MM[1] - MARGIN_MM) / MM_PER_PT + 0.5
-
-
-def test_a_heading_goes_with_the_wide_table_that_it_leads_to() -> None:
-    widths = Fit((1.0,), 8.0, is_landscape=True)
-    blocks: list[Block] = [
-        Heading("a", 1),
-        Paragraph("long " * 300),
-        Heading("b", 2),
-        Paragraph("short"),
-        WIDE,
-        Paragraph("short"),
-    ]
-    fits = [widths if isinstance(one, Table) else None for one in blocks]
-    assert _on_side(blocks, fits) == [False, False, True, True, True, False]
 
 
 def test_strange_letters_long_words_and_empty_texts_do_not_stop_it() -> None:

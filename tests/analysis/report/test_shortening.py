@@ -19,3 +19,8 @@ def test_a_long_table_is_cut_and_says_where_all_of_it_is() -> None:
 
 def test_what_is_short_stays() -> None:
     assert shortened([table(20), Paragraph("x")], "page.md", 20) == [table(20), Paragraph("x")]
+
+
+def test_a_column_without_any_figure_is_left_out() -> None:
+    (found,) = shortened([Table(("n", "cost", "s"), (("a", "", "1"), ("b", "", "")))], "page.md")
+    assert found == Table(("n", "s"), (("a", "1"), ("b", "")))
