@@ -91,7 +91,8 @@ def _draw_simulated(axes: Axes, results: Mapping[str, Any], key: str) -> None:
             label=LABELS[system],
         )
     axes.axhline(0, color="black", lw=0.8)
+    axes.set_ylim(-55, 105)
     axes.set_title(f"simulated: {title}")
     axes.set_xlabel("offered load over the full-step capacity")
     axes.set_ylabel("improvement, %")
-    axes.legend(frameon=False, fontsize=7)
+    axes.legend(frameon=False, fontsize=7, loc="lower right")

@@ -136,7 +136,8 @@ def _method(results: Plain) -> list[Block]:
             " the same time and one is loaded at a time. A request alone on the first took"
             f" {beside['base_s']:.3f} s before the others were started and {beside['other_s']:.3f} s"
             f" beside them idle ({-beside['value']:+.1f} %, 95 % {-beside['high']:+.1f} to"
-            f" {-beside['low']:+.1f} %, {beside['prompts']} pairs)."
+            f" {-beside['low']:+.1f} %, {beside['prompts']} pairs some"
+            " minutes apart, so that the machine's drift is in it)."
         ),
         Bullets(
             (
@@ -248,7 +249,9 @@ def _simulated(results: Plain) -> list[Block]:
         Paragraph(
             "Simulated, not measured: the live policies in virtual time, with the costs that the"
             f" engines counted in the runs above. {about['replications']} replications of"
-            f" {about['seconds']:g} s of arrivals, the same for every system. A static system above"
+            f" {about['seconds']:g} s of arrivals, the same for every system. Loads are shares"
+            f" of {about['capacity_per_s']:.2f} pictures a second, the full-step capacity by the same costs"
+            " of all runs together. A static system above"
             " its capacity has no steady state, so that what it loses there grows with the length of"
             " the run. Intervals and stars as above, over this table."
         ),

@@ -34,6 +34,7 @@ from analysis.improvement.simulated import (
 from analysis.runs import REQUESTS_FILE, DataError, Request, read_requests
 from analysis.server_config import ServerSettings, read_settings
 from analysis.study import unloaded_from
+from analysis.validation.measure import capacity_of
 
 ALONE = Measure("alone_s", "latency alone", "s", "percent", "less", "speed")
 IN_ENGINE = Measure("service_s", "time in the engine alone", "s", "percent", "less", "speed")
@@ -78,6 +79,7 @@ def study(
         "simulation": {
             "replications": replications,
             "seconds": simulated_s,
+            "capacity_per_s": inputs.capacity_per_s,
             "cached_s": inputs.cached_s,
             "new_s": inputs.new_s,
             "engines": FACTOR_ENGINES,
@@ -215,9 +217,9 @@ def _inputs(
     table = next(table for table in tables.values() if best in table.variants)
     encode_s = max(0.0, float(alone["encode_new_s"]) - float(alone["encode_again_s"]))
     cached_s = max(0.0, table.encode_s(best) - encode_s * _share_new(runs, meta))
-    return Inputs(
-        settings, tables, idle, float(meta["capacity_per_s"]), cached_s, cached_s + encode_s
-    )
+    # Loads are shares of what these costs allow: in the probe the machine may have been faster.
+    capacity_per_s = capacity_of(settings[BASE], sums)
+    return Inputs(settings, tables, idle, capacity_per_s, cached_s, cached_s + encode_s)
 
 
 def _share_new(runs: Mapping[Key, Evidence], meta: Mapping[str, Any]) -> float:

@@ -23,6 +23,7 @@ from tests.analysis.improvement.synthetic_servers import (
     ACCURACY,
     ENCODE_AGAIN_S,
     ENCODE_NEW_S,
+    SLOWNESS,
     Processes,
 )
 
@@ -95,6 +96,13 @@ def test_what_a_text_costs_is_what_the_engine_counted(results: dict[str, Any]) -
     assert results["alone"]["encode_again_s"] == pytest.approx(ENCODE_AGAIN_S)
     about = results["simulation"]
     assert about["new_s"] - about["cached_s"] == pytest.approx(ENCODE_NEW_S - ENCODE_AGAIN_S)
+
+
+def test_simulated_loads_are_shares_of_what_the_simulated_costs_allow(
+    results: dict[str, Any],
+) -> None:
+    capacity_per_s = results["simulation"]["capacity_per_s"]
+    assert capacity_per_s == pytest.approx(results["capacity_per_s"] / SLOWNESS, rel=0.04)
 
 
 def test_idle_servers_beside_cost_nothing_here(results: dict[str, Any]) -> None:
