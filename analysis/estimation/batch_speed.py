@@ -203,15 +203,18 @@ def _power(data: _Data) -> Power | None:
         return fixed_s + per_job_s * n**exponent
 
     scale_s = float(data.mean_s.max())
-    found, _ = optimize.curve_fit(
-        curve,
-        data.n,
-        data.mean_s,
-        p0=(scale_s / 4, scale_s / 2 / data.batches[-1], 1.0),
-        sigma=data.weights**-0.5,
-        bounds=((-scale_s, 0, POWER_BOUNDS[0]), (scale_s, scale_s, POWER_BOUNDS[1])),
-        x_scale=(scale_s, scale_s, 1.0),
-    )
+    try:
+        found, _ = optimize.curve_fit(
+            curve,
+            data.n,
+            data.mean_s,
+            p0=(scale_s / 4, scale_s / 2 / data.batches[-1], 1.0),
+            sigma=data.weights**-0.5,
+            bounds=((-scale_s, 0, POWER_BOUNDS[0]), (scale_s, scale_s, POWER_BOUNDS[1])),
+            x_scale=(scale_s, scale_s, 1.0),
+        )
+    except RuntimeError:  # it went on for too long: the data tell no exponent
+        return None
     fixed_s, per_job_s, exponent = (float(value) for value in found)
     if per_job_s <= 0 or not POWER_BOUNDS[0] + 1e-3 < exponent < POWER_BOUNDS[1] - 1e-3:
         return None

@@ -33,6 +33,8 @@ TESTED_MAX = 1000
 FIT_LEVEL = 0.05
 FIT_DRAWS = 199
 MOMENT_DRAWS = 1000
+RESOLUTION_CV2 = 1e-10
+"""Less spread is that of the stamps, which are in microseconds."""
 DETERMINISTIC_CV2 = 0.01
 """With less spread the waiting time is that of deterministic service within 1 %: it goes with
 1 + cv2 (Pollaczek 1930, Khinchine 1932)."""
@@ -104,7 +106,8 @@ def study_service(times_s: Array, *, seed: int = 1) -> ServiceLaw:
     moments = moments_of(times_s, seed)
     if moments.cv2.band.high < DETERMINISTIC_CV2:
         why = f"cv2 is surely below {DETERMINISTIC_CV2:g}: no waiting time would show the spread"
-        fits = fit_laws(times_s, seed) if moments.cv2.value > 0 else ()
+        spread = moments.cv2.value > RESOLUTION_CV2
+        fits = fit_laws(times_s, seed) if spread else ()
         return ServiceLaw(moments, fits, "deterministic", why, Deterministic(moments.mean_s.value))
     fits = fit_laws(times_s, seed)
     fitting = [fit for fit in fits if fit.fits]

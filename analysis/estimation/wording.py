@@ -124,7 +124,9 @@ def curve_sentence(curve: Plain) -> str:
             f" {estimated(curve['near_full_batch'])} reaches 90 %."
         )
     if curve["misfit_p"] is not None:
-        bent = "the means are not on a line" if curve["misfit_p"] < 0.05 else "a line will do"
+        bent = (
+            "the means are not on a line" if curve["misfit_p"] < 0.05 else "no sign against a line"
+        )
         parts.append(f"Lack of fit: p {curve['misfit_p']:.2g}, {bent}.")
     if curve["power"] is not None:
         exponent = curve["power"]["exponent"]

@@ -55,7 +55,9 @@ def test_hardly_any_spread_is_called_deterministic() -> None:
     found = study_service(times_s)
     assert found.chosen == "deterministic"
     assert found.law == Deterministic(found.moments.mean_s.value)
+    assert len(found.fits) == 2
     assert study_service(np.full(30, 0.5)).fits == ()
+    assert study_service(np.linspace(0.5, 0.5 + 1e-9, 30)).fits == ()
 
 
 def test_a_queueing_model_can_be_asked_with_what_was_found() -> None:

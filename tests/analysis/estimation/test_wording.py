@@ -49,7 +49,7 @@ def test_a_curve_says_its_limit_and_its_bend() -> None:
     said = curve_sentence(CURVE)
     assert "9 (8 to 10) ms and 5 (4 to 6) ms a job" in said
     assert "4 together are 1.9 (1.8 to 2) times as fast" in said
-    assert "a line will do" in said
+    assert "no sign against a line" in said
     assert "perhaps a line" in said
     bent = CURVE | {"misfit_p": 0.001, "power": {"exponent": value(0.6, 0.5, 0.7)}}
     assert "not on a line" in curve_sentence(bent)
