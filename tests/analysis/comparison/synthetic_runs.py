@@ -133,7 +133,7 @@ def write_costs(folder: Path, truth: Truth, seconds: float) -> None:
         plain = {"main-0": {"pool": POOL, "sums": so_far.to_plain()}}
         lines.append({"unix_s": STARTED_UNIX_S + second, "engines": plain})
         slowness = truth.slowness * truth.pace().at(second + 0.5)
-        so_far = so_far.plus(counted(cost_table(), calls=20, slowness=slowness))
+        so_far = so_far.plus(counted(cost_table(), slowness=slowness))
     (folder / "costs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
