@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.comparison.sums import COSTS_FILE, PoolSums, read_window, tables_of
+from analysis.comparison.sums import COSTS_FILE, PoolSums, added, read_window, tables_of
 from analysis.demo import read_prompts
 from analysis.faults import MeasurementError
 from analysis.live_plans import free_port, new_folder
@@ -125,20 +125,31 @@ def _hold_session(
     work.tell(f"starting the {mode} server")
     work.python(["-m", "serve", "--config", str(config), "--port", str(port)])
     with running_server(config, port, work.folder / f"server-{mode}.log") as url:
-        work.tell(f"{mode}: the idle server, and each variant in batches of every size")
-        settings = read_settings(config)
-        _warm_up(work, url, mode, settings, prompts)
-        _probe(work, url, mode, settings, prompts)
-        if work.capacity_per_s is None:
-            best = work.folder / probe_name(mode, settings.ladder.best.variant)
-            work.capacity_per_s = capacity_of(settings, read_window(best / COSTS_FILE).whole)
-        _calibrate(work, url, mode, 0)
+        capacity_per_s = _prepare(work, url, mode, read_settings(config), prompts)
         for load in loads:
             work.tell(f"{mode}: {load.share:g} times the capacity")
-            rate_per_s = load.share * work.capacity_per_s
-            seconds = work.plan.duration_s(load, work.capacity_per_s)
+            rate_per_s = load.share * capacity_per_s
+            seconds = work.plan.duration_s(load, capacity_per_s)
             _drive(work, url, load.name, rate_per_s, seconds, work.plan.seed_of(load))
-        _calibrate(work, url, mode, 1)
+        _calibrate(work, url, mode, 1, capacity_per_s)
+
+
+def _prepare(
+    work: _Work, url: str, mode: Mode, settings: ServerSettings, prompts: Sequence[str]
+) -> float:
+    """All that comes before a session's loads; the capacity that they are shares of, which is what
+    the first session's probe and calibration load found."""
+    work.tell(f"{mode}: the idle server, and each variant in batches of every size")
+    _warm_up(work, url, mode, settings, prompts)
+    _probe(work, url, mode, settings, prompts)
+    known_per_s = work.capacity_per_s
+    seen = [probe_name(mode, settings.ladder.best.variant)]
+    _calibrate(work, url, mode, 0, known_per_s or capacity_of(settings, _spent(work, seen)))
+    if known_per_s is None:
+        known_per_s = capacity_of(settings, _spent(work, [*seen, calibration_name(mode, 0)]))
+        work.capacity_per_s = known_per_s
+        work.save()
+    return known_per_s
 
 
 def _warm_up(
@@ -184,6 +195,14 @@ def rungs_to_probe(ladder: Ladder) -> list[Rung]:
     return list(found.values())
 
 
+def _spent(work: _Work, names: Sequence[str]) -> PoolSums:
+    """What the engines' work took in these runs."""
+    spent: PoolSums = {}
+    for name in names:
+        spent = added(spent, read_window(work.folder / name / COSTS_FILE).whole)
+    return spent
+
+
 def capacity_of(settings: ServerSettings, sums: PoolSums) -> float:
     """Full-step pictures a second with every engine at its batch limit, by costs in service."""
     best, tables = settings.ladder.best, tables_of(settings, sums)
@@ -194,14 +213,13 @@ def capacity_of(settings: ServerSettings, sums: PoolSums) -> float:
     )
 
 
-def _calibrate(work: _Work, url: str, mode: Mode, number: int) -> None:
+def _calibrate(work: _Work, url: str, mode: Mode, number: int, capacity_per_s: float) -> None:
     work.tell(f"{mode}: calibration{' again' if number else ''}")
-    assert work.capacity_per_s is not None  # known from the first probe on
     _drive(
         work,
         url,
         calibration_name(mode, number),
-        CALIBRATION_LOAD * work.capacity_per_s,
+        CALIBRATION_LOAD * capacity_per_s,
         work.plan.extent.calibrations_s[number],
         work.plan.calibration_seed(mode, number),
     )

@@ -47,7 +47,7 @@ def test_every_session_is_calibrated_before_and_after_its_loads(
     assert len(set(seeds)) == len(seeds)
 
 
-def test_loads_are_shares_of_the_capacity_that_the_first_probe_found(
+def test_loads_are_shares_of_the_capacity_that_the_calibration_found(
     tmp_path: Path, processes: Processes
 ) -> None:
     folder = measure(plan_in(tmp_path))
@@ -66,6 +66,20 @@ def test_loads_are_shares_of_the_capacity_that_the_first_probe_found(
     assert arrivals == pytest.approx(SMALL.requests, rel=1e-4)
     meta = json.loads((folder / META_FILE).read_text())
     assert meta["capacity_per_s"] == pytest.approx(capacity)
+
+
+def test_the_first_calibration_load_makes_the_capacity_surer(
+    tmp_path: Path, processes: Processes
+) -> None:
+    processes.slowness["calibration-static-1"] = 1.3
+    folder = measure(plan_in(tmp_path))
+    settings = read_settings(folder / "static.yaml")
+    probed = capacity_of(settings, {POOL: counted(cost_table())})
+    rates = {Path(one["--out"]).name: float(one["--rate"]) for one in processes.options()}
+    assert rates["calibration-static-1"] == pytest.approx(CALIBRATION_LOAD * probed, rel=1e-4)
+    # Probe and calibration count as much of everything: the mean of both speeds.
+    for name, share in (("static-0.6", 0.6), ("in_flight-1.6", 1.6)):
+        assert rates[name] == pytest.approx(share * probed / 1.15, rel=1e-4)
 
 
 def test_every_variant_is_warmed_up_and_probed_by_name(
