@@ -213,14 +213,22 @@ def scaled(thresholds: Hysteresis | None, ratio: float) -> Hysteresis | None:
 def full_model(fleet: Fleet, rate_per_s: float, engines: int) -> ManyEngines:
     """The chain of these engines at full service; ValueError beyond their capacity."""
     best = fleet.ladder.best
-    return ManyEngines(rate_per_s, engines, fleet.places, best, fleet.costs, fleet.fixed_s)
+    grant_s, fixed_s = fleet.overheads.grant_s, fleet.fixed_s - fleet.overheads.grant_s
+    return ManyEngines(rate_per_s, engines, fleet.places, best, fleet.costs, grant_s, fixed_s)
 
 
 def least_full(fleet: Fleet, rate_per_s: float, slo_p95_s: float) -> int:
     """Engines for full service by the chain; errors as `least_engines`."""
     best = fleet.ladder.best
+    grant_s = fleet.overheads.grant_s
     return least_engines(
-        rate_per_s, fleet.places, best, fleet.costs, slo_p95_s, fixed_s=fleet.fixed_s
+        rate_per_s,
+        fleet.places,
+        best,
+        fleet.costs,
+        slo_p95_s,
+        grant_s=grant_s,
+        fixed_s=fleet.fixed_s - grant_s,
     )
 
 

@@ -12,11 +12,12 @@ import numpy as np
 from scipy import optimize
 
 from analysis.configured_server import configured_server
+from analysis.planning.many_engines import saturated_rate_per_s
 from analysis.server_config import UNBOUNDED, Pool, ServerSettings
 from analysis.simulation_inputs import Overheads, Server
 from policies.admission import Admission
 from policies.controllers import Hysteresis, Static
-from policies.costs import Costs, completion_rate_per_s, run_s
+from policies.costs import Costs, run_s
 from policies.exits import ExitRules, guided_steps
 from policies.nouns import ANY_QUALITY, QUALITY_ORDER, Ladder, Rung
 
@@ -127,8 +128,9 @@ class Fleet:
 
     @property
     def full_capacity_per_s(self) -> float:
-        """Of one engine at full service with every place taken."""
-        return completion_rate_per_s(self.costs, self.ladder.best, self.places)
+        """Of one engine at full service before which a line stands, grants under way included."""
+        grant_s = self.overheads.grant_s
+        return saturated_rate_per_s(self.costs, self.ladder.best, self.places, grant_s)
 
     def least_engine_s(self, rung: Rung) -> float:
         """No engine makes a picture of this rung in less of its time, whatever runs beside it."""

@@ -8,9 +8,11 @@ share the engines' time almost equally, and then the long-run law of x depends o
 tail falls as in heavy traffic, (1 + cv^2) / 2 as long for work of this variation (Kingman, 1962;
 0 for pictures of equal steps) as the exponential chain's.
 
-A response is the wait of the state that an arrival finds, and a stay in the engines as they are
-filled then, by Little's law; the stay varies around that with the step boundary at which it may begin,
-with how many others begin and end meanwhile, and with the engine's own jobs being one more or less.
+A place is empty between a job's grant and the step boundary at which it joins; the engine's batch is
+smaller by those jobs. A response is the wait of the state that an arrival finds, and a time in the
+engine as they are filled then, by Little's law; it varies around that with the step boundary at which
+it may begin, with how many others begin and end meanwhile, and with the engine's own jobs being one
+more or less.
 Validity: tens of engines and more, where one engine's fate moves little; tests and the study's page
 tell how far it is off.
 """
@@ -30,14 +32,33 @@ from policies.nouns import Rung
 
 _LEFT_OUT = 1e-12
 _GRID = 400
+_ROUNDS = 30
+
+
+def rate_with_gaps(costs: Costs, rung: Rung, jobs: int, gap_s: float) -> float:
+    """Completions per second of an engine to which so many jobs are assigned, each of which spends
+    gap_s outside its batch first: the batch is then no whole number, and its rate between two."""
+    rates = np.array([0.0, *completion_rates_per_s(costs, rung, jobs)])
+    inside = float(jobs)
+    for _ in range(_ROUNDS):
+        rate = float(np.interp(inside, np.arange(jobs + 1), rates))
+        inside = max(jobs - rate * gap_s, 0.01)  # Little: so many are on their way
+    return float(np.interp(inside, np.arange(jobs + 1), rates))
+
+
+def saturated_rate_per_s(costs: Costs, rung: Rung, places: int, grant_s: float) -> float:
+    """Of one engine before which a line stands: a place that a grant reaches in the middle of a step
+    is empty until the step's end, and with grants that take no time not at all."""
+    step_s = costs.step_s(rung.variant, places)
+    return rate_with_gaps(costs, rung, places, math.ceil(grant_s / step_s) * step_s)
 
 
 @dataclass(frozen=True)
 class ManyEngines:
     """`engines` of `places` each, all jobs at one rung, arrivals at rate_per_s.
 
-    fixed_s passes outside the engines in every response. ValueError if the rate is not above 0 or
-    not below the capacity.
+    grant_s passes between the decision for an engine and the job's coming there, fixed_s outside
+    of both in every response. ValueError if the rate is not above 0 or not below the capacity.
     """
 
     rate_per_s: float
@@ -45,6 +66,7 @@ class ManyEngines:
     places: int
     rung: Rung
     costs: Costs
+    grant_s: float = 0.0
     fixed_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -57,12 +79,18 @@ class ManyEngines:
     @cached_property
     def _rates_per_s(self) -> Array:
         """Of one engine with 0, 1, ... places jobs."""
-        return np.array([0.0, *completion_rates_per_s(self.costs, self.rung, self.places)])
+        steps_s = [self.costs.step_s(self.rung.variant, b) for b in range(1, self.places + 1)]
+        gaps = [self.grant_s + (step_s / 2 if b else 0.0) for b, step_s in enumerate(steps_s)]
+        return np.array(
+            [0.0]
+            + [rate_with_gaps(self.costs, self.rung, b + 1, gap) for b, gap in enumerate(gaps)]
+        )
 
     @property
     def capacity_per_s(self) -> float:
-        """Pictures per second with every place taken."""
-        return float(self.engines * self._rates_per_s[-1])
+        """Pictures per second while a line stands."""
+        each = saturated_rate_per_s(self.costs, self.rung, self.places, self.grant_s)
+        return self.engines * each
 
     @cached_property
     def _shares(self) -> tuple[Array, float, float]:
@@ -103,7 +131,8 @@ class ManyEngines:
         chance = [float(shares[piece].sum()) for piece in pieces]
         stays = [self._stay(float(piece @ shares[piece] / shares[piece].sum())) for piece in pieces]
         shift = [mean for mean, _, _ in stays]
-        mean_s, spread_s, _ = self._stay(float(self.engines * self.places))
+        mean_s = self.engines * self.places / self.capacity_per_s
+        _, spread_s, _ = self._stay(float(self.engines * self.places))
         # The tail beyond the places: as many equally likely lengths of line.
         levels = (np.arange(_GRID) + 0.5) / _GRID
         waiting = np.log(1 - levels) / math.log(ratio)
@@ -144,7 +173,7 @@ class ManyEngines:
     def beyond(self, t_s: float) -> float:
         """P(response > t_s)."""
         chance, shift, spread, step = self._stays
-        left = t_s - self.fixed_s - shift
+        left = t_s - self.fixed_s - (shift - step / 2)
         # Normal, and evenly spread over the step that runs when the job comes: three nodes do.
         nodes = np.array([0.1127, 0.5, 0.8873])
         weights = np.array([5, 8, 5]) / 18
@@ -157,8 +186,8 @@ class ManyEngines:
     @property
     def mean_s(self) -> float:
         """Mean response."""
-        chance, shift, _, step = self._stays
-        return float(chance @ (shift + step / 2) / chance.sum()) + self.fixed_s
+        chance, shift, _, _ = self._stays
+        return float(chance @ shift / chance.sum()) + self.fixed_s
 
     def quantile_s(self, level: float) -> float:
         """Response time that this share of the requests does not exceed."""
@@ -176,6 +205,7 @@ def least_engines(
     costs: Costs,
     slo_s: float,
     *,
+    grant_s: float = 0.0,
     fixed_s: float = 0.0,
     level: float = 0.95,
 ) -> int:
@@ -183,14 +213,15 @@ def least_engines(
 
     ValueError if not even twice as many as one job an engine at a time would need do.
     """
-    alone = completion_rates_per_s(costs, rung, places)
+    each = saturated_rate_per_s(costs, rung, places, grant_s)
+    alone = rate_with_gaps(costs, rung, 1, grant_s)
 
     def meets(engines: int) -> bool:
-        model = ManyEngines(rate_per_s, engines, places, rung, costs, fixed_s)
+        model = ManyEngines(rate_per_s, engines, places, rung, costs, grant_s, fixed_s)
         return model.beyond(slo_s) <= 1 - level
 
-    low = int(rate_per_s / alone[-1])  # not stable
-    high = math.ceil(2 * rate_per_s / alone[0]) + 1
+    low = int(rate_per_s / each)  # not stable
+    high = math.ceil(2 * rate_per_s / alone) + 1
     if not meets(high):
         raise ValueError(
             f"{high} engines do not keep {level:.0%} of the responses within {slo_s:g} s at"

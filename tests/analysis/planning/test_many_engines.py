@@ -66,7 +66,7 @@ def test_mean_and_p95_are_near_the_simulators(tmp_path: Path, load: float) -> No
     assert model.utilisation == pytest.approx(seen["busy_share"], abs=0.03)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.floats(0.2, 0.97), st.floats(1.005, 1.03))
 def test_more_load_is_never_quicker(load: float, more: float) -> None:
     low, high = chain(load), chain(min(load * more, 0.995))
@@ -74,7 +74,7 @@ def test_more_load_is_never_quicker(load: float, more: float) -> None:
     assert high.beyond(0.5) >= low.beyond(0.5) - 0.01
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.floats(50.0, 2_000.0), st.floats(0.55, 2.0), st.floats(1.02, 2.0))
 def test_engines_rise_with_the_rate_and_fall_with_the_time_allowed(
     rate: float, slo_s: float, factor: float
