@@ -5,7 +5,7 @@ function          mean                          percentiles of the response time
 ================= ============================= ==============================================
 mm1, mmc          exact (Erlang C)              exact, closed form
 md1, mdc          exact (chain)                 exact (Franx 2001, Oper. Res. Letters 29)
-mg1               exact (Pollaczek-Khinchine)   transform inverted on a lattice, error O(h^2)
+mg1               exact (Pollaczek-Khinchine)   transform on lattices, extrapolated
 mgc               Cosmetatos / Allen-Cunneen    approximation, see `mgc_law`; exact for
                                                 services as in mdc, mmc and `erlang_servers`
 lps               exact for the exponential     exact for that chain, see `analysis.models.lps`
@@ -27,11 +27,10 @@ import numpy as np
 from analysis.models.embedded import poisson_masses, stationary_embedded
 from analysis.models.erlang_servers import erlang_stages, mekc
 from analysis.models.laws import (
+    FittedLaw,
     FormulaLaw,
-    LatticeLaw,
     Law,
     convolve,
-    on_long_enough_lattice,
     residual_masses,
     service_masses,
     sum_of_geometric,
@@ -93,7 +92,7 @@ def mg1(rate_per_s: float, service: ServiceTime) -> Prediction:
     method = "M/G/1: Pollaczek-Khinchine mean, its transform inverted on a lattice"
     law = mg1_law(rate_per_s, service)
     # The lattice's error is of the second order of its step.
-    error = (law.step_s / (wait_s + service.mean_s)) ** 2
+    error = max(law.step_error(share) for share in (0.50, 0.95, 0.99))
     figures = (wait_s, service.mean_s, law, utilisation, rate_per_s, method)
     return prediction(*figures, error_estimate=error)
 
@@ -191,7 +190,7 @@ def mdc_law(rate_per_s: float, service_s: float, servers: int) -> Law:
     return FormulaLaw(cdf, service_s)
 
 
-def mg1_law(rate_per_s: float, service: ServiceTime) -> LatticeLaw:
+def mg1_law(rate_per_s: float, service: ServiceTime) -> FittedLaw:
     """Response time in M/G/1: the wait is a geometric sum of residual services (Benes)."""
     utilisation = checked_utilisation(rate_per_s, service.mean_s, 1)
     wait_s = pollaczek_khinchine_wait_s(rate_per_s, service)
@@ -200,12 +199,10 @@ def mg1_law(rate_per_s: float, service: ServiceTime) -> LatticeLaw:
         wait = sum_of_geometric(residual_masses(service, points, step_s), utilisation)
         return convolve(wait, service_masses(service, points, step_s))
 
-    return on_long_enough_lattice(build, wait_s + service.mean_s)
+    return FittedLaw(build, wait_s + service.mean_s)
 
 
-def mgc_law(
-    rate_per_s: float, service: ServiceTime, servers: int, mean_wait_s: float
-) -> LatticeLaw:
+def mgc_law(rate_per_s: float, service: ServiceTime, servers: int, mean_wait_s: float) -> FittedLaw:
     """Response time in M/G/c, approximately.
 
     A job is delayed with Erlang's probability (which hardly depends on the law of service). The
@@ -227,7 +224,7 @@ def mgc_law(
         wait[0] += 1 - delayed
         return convolve(wait, service_masses(service, points, step_s))
 
-    return on_long_enough_lattice(build, mean_wait_s + service.mean_s)
+    return FittedLaw(build, mean_wait_s + service.mean_s)
 
 
 # -- parts ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.models.general import allen_cunneen_wait_s
-from analysis.models.laws import LatticeLaw, convolve, on_long_enough_lattice, service_masses
+from analysis.models.laws import FittedLaw, convolve, service_masses
 from analysis.models.lines import erlang_c
 from analysis.models.steady import Prediction, Unstable, prediction
 from analysis.service_times import Array, Deterministic, Gamma, ServiceTime
@@ -77,7 +77,7 @@ def tandem(rate_per_s: float, stations: Sequence[Station]) -> Prediction:
     )
 
 
-def _law(rate_per_s: float, stations: Sequence[Station], waits_s: Sequence[float]) -> LatticeLaw:
+def _law(rate_per_s: float, stations: Sequence[Station], waits_s: Sequence[float]) -> FittedLaw:
     def build(points: int, step_s: float) -> Array:
         masses = np.zeros(points)
         masses[0] = 1.0
@@ -92,4 +92,4 @@ def _law(rate_per_s: float, stations: Sequence[Station], waits_s: Sequence[float
         return masses
 
     service_s = sum(station.mean_s for station in stations)
-    return on_long_enough_lattice(build, service_s + sum(waits_s))
+    return FittedLaw(build, service_s + sum(waits_s))
