@@ -149,11 +149,11 @@ def _many_early(trials: Trials, demand: Demand, mode: Mode, full: Answer) -> Ans
     fleet, rate = trials.fleet, demand.peak_per_s
     small_rate, small = highest_rate(trials, demand, mode, SMALL_ENGINES)
     bound = fleet.least_engines(rate, mode, demand.min_score)
-    # Full service is one of the ways to run them, so early exit never needs more.
     each_per_s = small_rate / SMALL_ENGINES
-    engines = min(full.engines, max(bound, math.ceil(rate / each_per_s)) if each_per_s else bound)
-    if not each_per_s:
-        engines = full.engines
+    engines = full.engines
+    if each_per_s > 0:
+        # Full service is one of the ways to run them, so early exit never needs more.
+        engines = min(full.engines, max(bound, math.ceil(rate / each_per_s)))
     setting = Setting(engines, mode, scaled(small.thresholds, engines / SMALL_ENGINES))
     checked = None
     if engines <= CHECK_ENGINES:

@@ -14,7 +14,7 @@ from analysis.planning.answers import (
     as_plain,
     least_full,
 )
-from analysis.planning.demand import MODES, Demand, Fleet, Mode
+from analysis.planning.demand import MODES, Demand, Fleet
 from analysis.planning.shards import (
     BASE64,
     BYTES_PER_PIXEL,
@@ -202,8 +202,3 @@ def facts(fleet: Fleet, sources: Sources, demand: Demand, price: float | None) -
         "price_per_hour": price,
         "replications": {"fewest": FEWEST, "most": MOST, "warm_up": WARM_UP},
     }
-
-
-def modes_of(plan: dict[str, Any]) -> dict[Mode, dict[str, Any]]:
-    """The answers of a plan in the order in which they are told."""
-    return {mode: plan["modes"][mode] for mode in MODES}
