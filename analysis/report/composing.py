@@ -20,6 +20,7 @@ from analysis.server_config import DEFAULT_CONFIG, read_settings
 TITLE = "Sluice: predicting and measuring image serving that exits early under load"
 REFERENCE = ROOT / "tests" / "reference" / "queueing_cases.json"
 TOLD = {"command", "commit", "machine", "versions", "started", "took_s", "load_average"}
+MODELS_TITLE = "Queueing models"
 UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -48,7 +49,8 @@ def compose(
         on_progress(study.title)
         _add(gathered, study, study.path(results, demo), results)
     on_progress("asking the queueing models")
-    models, models_found = _models()
+    models, models_found, models_missed = _models()
+    shortfalls = {MODELS_TITLE: models_missed} | gathered.shortfalls
     body = numbered(
         [
             *system.blocks(read_settings(DEFAULT_CONFIG), told_path(DEFAULT_CONFIG)),
@@ -56,11 +58,11 @@ def compose(
             *threats.blocks(),
             *models,
             *gathered.sections,
-            *closing.limits(gathered.shortfalls, gathered.absent),
+            *closing.limits(shortfalls, gathered.absent),
             *closing.reproduction(gathered.made, gathered.commands),
         ]
     )
-    findings = [("Queueing models", sentence) for sentence in models_found] + gathered.findings
+    findings = [(MODELS_TITLE, sentence) for sentence in models_found] + gathered.findings
     return Paper(
         title=TITLE,
         under=_under(gathered),
@@ -107,12 +109,15 @@ def _own_source(results: Results) -> Paragraph | None:
     return Paragraph(told(header)) if header.keys() >= TOLD else None
 
 
-def _models() -> tuple[list[Block], list[str]]:
+def _models() -> tuple[list[Block], list[str], list[str]]:
+    """The section on models, sentences for the abstract, and sentences for the limits."""
     reference = read_results(REFERENCE, "git checkout -- tests/reference")
     if reference is None:
         raise ValueError(f"{told_path(REFERENCE)} is missing; the models are held against it")
-    return queueing_models.blocks(reference, told_path(REFERENCE)), queueing_models.findings(
-        reference
+    return (
+        queueing_models.blocks(reference, told_path(REFERENCE)),
+        queueing_models.findings(reference),
+        queueing_models.shortfalls(reference),
     )
 
 
@@ -124,11 +129,15 @@ def _under(gathered: _Gathered) -> tuple[str, ...]:
     files, absent = len(gathered.made), len(gathered.absent)
     return (
         f"Measured from {starts[0]:%Y-%m-%d} to {starts[-1]:%Y-%m-%d} on {'; '.join(machines)}.",
-        f"{files} studies are reported"
-        + (f"; {absent} have no results yet and are named at the end." if absent else "."),
+        f"{files} results files are reported"
+        + (f"; {absent} without results {_are(absent)} named at the end." if absent else "."),
         "Made by `python -m analysis report` from the results files alone: every figure comes from"
         " one of them, and each section names its own.",
     )
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _abstract(findings: list[tuple[str, str]], body: list[Entry]) -> tuple[Block, ...]:

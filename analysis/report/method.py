@@ -170,6 +170,13 @@ def _statistics() -> list[Block]:
             caption="Intervals, and why these",
         ),
         Paragraph(
+            "Whether the arrivals of a run are Poisson, which law its service times follow, how much of"
+            " its beginning to leave out (MSER-5), what batch means say of its interval, and whether"
+            " its log obeys Little's law is told, for any run, by `python -m analysis estimate RUN`;"
+            " models and measurement of any run are set side by side by"
+            " `python -m analysis compare RUN`."
+        ),
+        Paragraph(
             f"A run whose latencies are worth fewer than {EFFECTIVE_MIN} independent ones, or whose"
             " percentile rests on a handful of requests, is told to be too short for its claim."
             " Many figures are compared; single intervals are not widened for that, so among a"

@@ -13,7 +13,7 @@ from analysis.document import Block, Heading, Paragraph, Table
 from analysis.models.catalogue import MODELS, predict
 from analysis.models.steady import Prediction
 from analysis.report.gathering import Results
-from analysis.report.telling import plain
+from analysis.report.telling import per_cent, plain
 
 ABOUT = {
     "mm1": ("Poisson arrivals, exponential service, one server", "exact"),
@@ -159,6 +159,21 @@ def findings(reference: Results) -> list[str]:
         f"The queueing models reproduce {sum(one.values for one in exact)} exact reference values of"
         f" {len(exact)} servers with a relative error of at most {plain(worst, 1)}."
     ]
+
+
+def shortfalls(reference: Results) -> list[str]:
+    """Cases that a model does not meet."""
+    told = []
+    for one in accuracies(reference):
+        if _verdict(one) == "missed":
+            told.append(f"{one.case}, `{one.model}`: off by {one.worst:.1e}, above {GOAL:g}.")
+        elif one.half_widths is not None and one.half_widths > 1:
+            told.append(
+                f"{one.case}, `{one.model}`: {one.half_widths:.2f} half-widths from a simulated"
+                f" reference value (at most {per_cent(one.worst, 3)} off). Of several right values"
+                " some lie outside a 95 % interval by chance."
+            )
+    return told
 
 
 def accuracies(reference: Results) -> list[Accuracy]:

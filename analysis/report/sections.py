@@ -128,6 +128,14 @@ STUDIES = (
         "python -m pipelines profile --out analysis/benchmarks/costs.json",
         prefix="cost_",
     ),
+    Study(
+        "Costs of steps never measured",
+        "cost_study.json",
+        f"{_OWN}.engine",
+        "python -m pipelines cost-study --out analysis/benchmarks/cost_study.json",
+        "cost_study.md",
+        prefix="transfer_",
+    ),
     Study("The step engine", "engine.json", f"{_OWN}.engine", "make bench-engine", "engine.md"),
     Study(
         "The step engine on a card",

@@ -147,3 +147,35 @@ def _cost_picture(results: Results) -> Picture:
         panels[0].set_ylim(bottom=0)
         panels[0].legend(frameon=False, fontsize=7)
     return Picture("costs", figure, "Time of a step against the size of the batch")
+
+
+def transfer_blocks(results: Results) -> list[Block]:
+    """Costs of steps that were never measured; KeyError or TypeError if the file is of another kind."""
+    report = results["report"]
+    rows = [
+        (
+            form,
+            what,
+            str(one["steps"]),
+            *(per_cent(one[name]) for name in ("mean_error", "median_error", "p90_error")),
+            f"x/÷ {one['interval_factor']:.2f}",
+            per_cent(one["interval_held"]),
+        )
+        for form, by_what in report["forms"].items()
+        for what, one in by_what.items()
+    ]
+    return [
+        Heading("Costs of steps that were never measured", 1),
+        Paragraph(
+            "A form is fitted to measured steps of some architectures, batches, sizes and settings,"
+            " and asked for those that were left out. Its interval is to hold"
+            f" {per_cent(report['interval_is_to_hold'], 0)} of new steps; how many it did hold is in"
+            f" the last column. Kept: {report['kept']}."
+        ),
+        Table(
+            ("form", "left out", "steps", "mean error", "median", "90 % below", "interval", "held"),
+            tuple(rows),
+            text_columns=2,
+            caption="Relative errors of predictions, each made without what is predicted",
+        ),
+    ]

@@ -13,7 +13,7 @@ from analysis.report import composing
 
 @pytest.fixture(autouse=True)
 def without_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(composing, "_models", lambda: ([Heading("Queueing models", 1)], []))
+    monkeypatch.setattr(composing, "_models", lambda: ([Heading("Queueing models", 1)], [], []))
 
 
 def asked(results: Path, out: Path) -> int:

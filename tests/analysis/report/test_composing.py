@@ -29,7 +29,7 @@ def committed() -> Paper:
 @pytest.fixture
 def without_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """The models take seconds to ask, and say the same every time."""
-    monkeypatch.setattr(composing, "_models", lambda: ([Heading("Queueing models", 1)], []))
+    monkeypatch.setattr(composing, "_models", lambda: ([Heading("Queueing models", 1)], [], []))
 
 
 def words(blocks: Sequence[Block | Entry]) -> str:

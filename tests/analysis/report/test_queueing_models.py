@@ -8,7 +8,7 @@ import pytest
 
 from analysis.models.catalogue import MODELS
 from analysis.report.composing import REFERENCE
-from analysis.report.queueing_models import ABOUT, CASE_MODELS, GOAL, accuracies
+from analysis.report.queueing_models import ABOUT, CASE_MODELS, GOAL, accuracies, shortfalls
 
 CASES = {case["id"]: case for case in json.loads(REFERENCE.read_text())["cases"]}
 
@@ -29,6 +29,9 @@ def test_a_wrong_reference_value_is_seen() -> None:
     case["exact"]["p95"] *= 1.01
     (found,) = accuracies({"cases": [case]})
     assert found.worst == pytest.approx(0.01, rel=0.02)
+    (told,) = shortfalls({"cases": [case]})
+    assert told.startswith("MM1_0.8, `mm1`: off by")
+    assert shortfalls({"cases": [CASES["MM1_0.8"]]}) == []
 
 
 def test_simulated_reference_values_are_told_in_half_widths() -> None:

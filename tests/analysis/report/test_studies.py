@@ -131,6 +131,13 @@ def test_every_measured_batch_is_a_row_of_the_costs() -> None:
     assert rows[0][3] == f"{1000 * steps[0]['1']['median_s']:.1f}"
 
 
+def test_every_form_of_the_cost_study_is_a_row() -> None:
+    results = read("cost_study.json")
+    rows = tables(engine.transfer_blocks(results))[0].rows
+    forms = results["report"]["forms"]
+    assert [(row[0], row[1]) for row in rows] == [(f, w) for f in forms for w in forms[f]]
+
+
 def test_a_reference_value_outside_its_interval_is_a_limit() -> None:
     results = read("textbook.json")
     inside = sum(one["inside"] for one in results["values"])
