@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +15,6 @@ from analysis.anova.observations import read_experiment
 from analysis.anova.page import blocks
 from analysis.anova.study import study
 from analysis.document import write_page
-from analysis.faults import MeasurementError
 from analysis.progress import Steps
 from analysis.provenance import ROOT, made_by
 from analysis.server_process import run_python
@@ -65,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     raw = out.with_name(out.name + RAW) if options.raw is None else options.raw
     with Steps(console, 4 if options.raw is None else 3) as steps:
         if options.raw is None:
-            steps.begin("measuring all combinations of settings, replicate by replicate")
+            steps.begin("measuring all combinations of settings (minutes)")
             _measure(options, raw)
         found = study(read_experiment(raw), options.seed, steps.begin)
         steps.finish()
@@ -79,17 +76,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _measure(options: argparse.Namespace, raw: Path) -> None:
-    """In a process of its own, which loads torch; what it says is shown only if it fails."""
+    """In a process of its own, which loads torch; what it says stays beside the data if it fails."""
     arguments = ["-m", "pipelines.benchmarks", "factorial", "--out", _named(raw)]
     arguments += ["--seconds-max", f"{options.seconds_max:g}", "--seed", str(options.seed)]
     arguments += ["--quick"] * options.quick
-    with TemporaryDirectory() as folder:
-        log = Path(folder) / "factorial.log"
-        try:
-            run_python(arguments, log, "the factorial experiment")
-        except MeasurementError:
-            sys.stderr.write(log.read_text(encoding="utf-8", errors="replace"))
-            raise
+    log = raw.with_suffix(".log")
+    run_python(arguments, log, "the factorial experiment")
+    log.unlink()
 
 
 def _write(found: dict[str, Any], path: Path) -> Path:

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from analysis.__main__ import main
+from analysis.anova import command
 from analysis.anova.command import _words, add_options
 from analysis.anova.page import blocks
 from analysis.document import Picture, Table, to_markdown
+from analysis.faults import MeasurementError
 from analysis.provenance import ROOT
 from tests.analysis.anova.synthetic import LEVELS, SMALL, rows, sum_of_parts, write
 
@@ -93,6 +95,33 @@ def test_bad_input_ends_with_2_and_a_sentence(
     told = capsys.readouterr().err
     assert word in told
     assert len(told.splitlines()) == 1
+
+
+def test_a_measurement_that_fails_leaves_its_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(arguments: list[str], log: Path, what: str) -> None:
+        assert arguments[:3] == ["-m", "pipelines.benchmarks", "factorial"]
+        log.write_text("no memory\n")
+        raise MeasurementError(f"{what} failed (log {log})")
+
+    monkeypatch.setattr(command, "run_python", failing)
+    assert main(["anova", "--out", str(tmp_path / "x")]) == 2
+    assert "x.log" in capsys.readouterr().err
+    assert (tmp_path / "x.log").read_text() == "no memory\n"
+
+
+def test_the_experiment_is_measured_in_a_process_and_then_analysed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measuring(arguments: list[str], log: Path, what: str) -> None:
+        log.write_text("")
+        write(Path(arguments[arguments.index("--out") + 1]), rows(sum_of_parts, SMALL), SMALL)
+
+    monkeypatch.setattr(command, "run_python", measuring)
+    assert main(["anova", "--out", str(tmp_path / "x"), "--quick"]) == 0
+    kept = {path.name for path in tmp_path.iterdir() if path.suffix != ".svg"}
+    assert kept == {"x.json", "x.jsonl", "x.md"}
 
 
 def test_the_command_is_kept_with_paths_inside_the_project() -> None:
