@@ -131,8 +131,8 @@ def _under(gathered: _Gathered) -> tuple[str, ...]:
         f"Measured from {starts[0]:%Y-%m-%d} to {starts[-1]:%Y-%m-%d} on {'; '.join(machines)}.",
         f"{files} results files are reported"
         + (f"; {absent} without results {_are(absent)} named at the end." if absent else "."),
-        "Made by `python -m analysis report` from the results files alone: every figure comes from"
-        " one of them, and each section names its own.",
+        "Made by `python -m analysis report`: every figure comes from a results file, which its section"
+        " names, or from asking the queueing models.",
     )
 
 
