@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -119,15 +119,29 @@ def tables_of(settings: ServerSettings, sums: PoolSums) -> dict[str, CostTable]:
         )
         for pool in settings.pools
     }
-    wanted = settings.ladder.variants if settings.controlled else (settings.ladder.best.variant,)
-    for pool in settings.pools:
-        for name in wanted:
-            if name in pool.variants and name not in tables[pool.name].variants:
-                raise ValueError(
-                    f"no picture of variant {name!r} was made in pool {pool.name!r}, so what it costs"
-                    " is unknown; add a run with --model MODEL/VARIANT that makes some"
-                )
-    return tables
+    return {
+        pool.name: _complete(tables[pool.name], pool.variants, pool.name, settings)
+        for pool in settings.pools
+    }
+
+
+def _complete(
+    table: CostTable, hosted: Sequence[str], pool: str, settings: ServerSettings
+) -> CostTable:
+    """With every variant of the ladder that the pool hosts; ValueError for one without pictures.
+
+    A static server runs the best alone. Of the others the dispatcher only asks what they would cost,
+    and never acts on it: there the best one's costs stand in.
+    """
+    best = settings.ladder.best.variant
+    missing = [n for n in settings.ladder.variants if n in hosted and n not in table.variants]
+    if missing and (settings.controlled or best not in table.variants):
+        raise ValueError(
+            f"no picture of variant {missing[0]!r} was made in pool {pool!r}, so what it costs is"
+            " unknown; add a run with --model MODEL/VARIANT that makes some"
+        )
+    stand_ins = {name: table.variants[best] for name in missing}
+    return replace(table, variants={**table.variants, **stand_ins})
 
 
 def sums_from(table: CostTable, settings: ServerSettings) -> dict[str, CostSums]:

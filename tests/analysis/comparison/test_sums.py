@@ -25,6 +25,7 @@ from tests.analysis.synthetic_demo import BATCH, cost_table, settings
 
 KEY = ("full", 64, 64, 4, 4)
 OFTEN = 2 * CALLS_MIN
+VARIANTS = ("full", "turbo")
 
 
 def stepped(calls: int, mean_s: float) -> CostSums:
@@ -126,4 +127,12 @@ def test_a_variant_that_made_no_picture_is_told(tmp_path: Path) -> None:
     full_only = replace(cost_table(), variants={"full": cost_table().variants["full"]})
     with pytest.raises(ValueError, match="no picture of variant 'turbo'"):
         tables_of(settings(tmp_path, "controlled"), {POOL: counted(full_only)})
-    assert tables_of(settings(tmp_path, "static"), {POOL: counted(full_only)})
+
+
+def test_a_static_server_needs_costs_of_the_best_variant_only(tmp_path: Path) -> None:
+    full, turbo = (replace(cost_table(), variants={n: cost_table().variants[n]}) for n in VARIANTS)
+    server = settings(tmp_path, "static")
+    (table,) = tables_of(server, {POOL: counted(full)}).values()
+    assert set(table.variants) == set(VARIANTS)
+    with pytest.raises(ValueError, match="no picture of variant 'full'"):
+        tables_of(server, {POOL: counted(turbo)})
