@@ -192,8 +192,11 @@ def a_priori(
         times_s = poisson(rate_per_s, duration_s, A_PRIORI_SEED + number)
         if not times_s.size:
             continue
-        outcomes, rejected = simulated(world, times_s.tolist(), [True] * times_s.size)
-        runs.append(figures_of(outcomes, times_s.size, rejected, world.settings))
+        found = _simulate(world, times_s.tolist(), [True] * times_s.size)
+        outcomes = [outcome for outcome in found.outcomes if outcome is not None]
+        runs.append(
+            figures_of(outcomes, times_s.size, found.rejected, world.settings, found.utilisation)
+        )
         quantiles.append(np.quantile([outcome.latency_s for outcome in outcomes], LEVELS))
     if not runs:
         raise ValueError("the run is too short for a single arrival; give more --seconds")
@@ -213,17 +216,16 @@ def a_priori(
     )
 
 
-def simulated(
-    world: World, arrivals_s: Sequence[float], encodes: Sequence[bool]
-) -> tuple[list[Outcome], int]:
-    """Outcomes of the served jobs in order of arrival, and the number of refusals."""
-    outcomes, rejected = _simulate(world, arrivals_s, encodes)
-    return [outcome for outcome in outcomes if outcome is not None], rejected
+@dataclass(frozen=True, slots=True)
+class _Simulated:
+    """Outcomes in order of arrival, None for refused jobs, and how many these were."""
+
+    outcomes: list[Outcome | None]
+    rejected: int
+    utilisation: float
 
 
-def _simulate(
-    world: World, arrivals_s: Sequence[float], encodes: Sequence[bool]
-) -> tuple[list[Outcome | None], int]:
+def _simulate(world: World, arrivals_s: Sequence[float], encodes: Sequence[bool]) -> _Simulated:
     floor = world.settings.ladder.last  # the demo's requests accept any rung
     templates = {new: Template(floor, encodes=new) for new in (True, False)}
     arrivals = [Arrival(t, templates[e]) for t, e in zip(arrivals_s, encodes, strict=True)]
@@ -238,7 +240,13 @@ def _simulate(
         outcomes.append(
             Outcome(record.latency_s, record.variant, steps, service_s, record.cut_steps)
         )
-    return outcomes, sum(record.status == "rejected" for record in result.records)
+    over_s = max((record.answered_s for record in result.records), default=0.0)
+    busy_s = sum(result.busy_s.values())
+    return _Simulated(
+        outcomes,
+        sum(record.status == "rejected" for record in result.records),
+        busy_s / (len(result.busy_s) * over_s) if over_s > 0 else 0.0,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,13 +280,14 @@ def trace_of(requests: Sequence[Request]) -> Trace:
 def trace_driven(world: World, trace: Trace) -> tuple[list[Outcome], Figures]:
     """Replay the realised arrivals. The way to the server is in the trace, as it was measured."""
     at_server = replace(world, overheads=replace(world.overheads, network_s=0.0))
-    outcomes, rejected = _simulate(at_server, trace.received_s, trace.encodes)
+    found = _simulate(at_server, trace.received_s, trace.encodes)
     served = [
         replace(outcome, latency_s=outcome.latency_s + late_s)
-        for outcome, late_s in zip(outcomes, trace.late_s, strict=True)
+        for outcome, late_s in zip(found.outcomes, trace.late_s, strict=True)
         if outcome is not None
     ]
-    return served, figures_of(served, len(outcomes), rejected, world.settings)
+    requests = len(found.outcomes)
+    return served, figures_of(served, requests, found.rejected, world.settings, found.utilisation)
 
 
 SPREAD = (0.98, 0.99, 1.0, 1.01, 1.02)

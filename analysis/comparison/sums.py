@@ -140,7 +140,7 @@ def _complete(
             f"no picture of variant {missing[0]!r} was made in pool {pool!r}, so what it costs is"
             " unknown; add a run with --model MODEL/VARIANT that makes some"
         )
-    stand_ins = {name: table.variants[best] for name in missing}
+    stand_ins = dict.fromkeys(missing, table.variants[best])
     return replace(table, variants={**table.variants, **stand_ins})
 
 
