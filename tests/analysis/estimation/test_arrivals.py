@@ -57,6 +57,19 @@ def test_95_of_100_poisson_processes_pass() -> None:
         assert rejected(lambda n, seed: poisson(1.0, float(n), seed), n, 150) <= 0.10
 
 
+def test_each_test_alone_holds_its_level() -> None:
+    low: dict[str, list[bool]] = {}
+    for seed in range(300):
+        times_s = poisson(1.0, 150.0, seed)
+        for kind in (constant_rate_tests, drift_tests):
+            for number, test in enumerate(kind(times_s, 150.0)):
+                low.setdefault(f"{kind.__name__} {number} {test.name}", []).append(test.p < 0.2)
+    # 20 %, and three standard errors; Lilliefors' table ends at 0.2, so less there is right.
+    shares = {name: np.mean(found) for name, found in low.items()}
+    assert all(share < 0.27 for share in shares.values()), shares
+    assert all(share > 0.13 for name, share in shares.items() if "2 law" not in name), shares
+
+
 @pytest.mark.parametrize("draw", [regular, in_bursts, in_batches, rising])
 def test_other_processes_are_told_from_poisson(draw: Draw) -> None:
     assert rejected(draw, N, 20) >= 0.9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from analysis.estimation.batch_means import (
     batch_means,
@@ -45,6 +46,14 @@ def test_overlapping_batches_are_as_their_definition_has_it() -> None:
     means = np.array([values[k : k + size].mean() for k in range(n - size + 1)])
     expected = n * size * ((means - values.mean()) ** 2).sum() / ((n - size + 1) * (n - size))
     assert overlapping_variance(values, size) == pytest.approx(expected)
+
+
+def test_the_overlapping_interval_is_students_with_the_freedom_of_its_kind() -> None:
+    # Meketon and Schmeiser 1984: one and a half times that of separate batches.
+    found = batch_means(autoregressive(3000, 0.5, 4))
+    freedom = 1.5 * (3000 / found.size - 1)
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(found.asymptotic_variance / 3000)
+    assert found.overlapping.half_width == pytest.approx(half)
 
 
 def test_von_neumanns_test_holds_its_level_and_sees_alike_neighbours() -> None:

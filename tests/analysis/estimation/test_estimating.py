@@ -105,6 +105,21 @@ def test_a_run_without_served_requests_is_refused(run_folder: Path, tmp_path: Pa
         read_material(tmp_path / "nowhere", settings)
 
 
+def test_lines_missing_at_the_end_of_a_log_are_missed(run_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    lines = (folder / "requests.jsonl").read_text().splitlines(keepends=True)
+    content = json.loads((folder / "run.json").read_text())
+    content["audit"]["facts"] = {"scheduled": len(lines)}
+    (folder / "run.json").write_text(json.dumps(content))
+    (folder / "requests.jsonl").write_text("".join(lines[:-2]))
+    settings = read_settings(run_folder.parent / "static.yaml")
+    found = estimate(read_material(folder, settings), power_draws=0)["littles_law"]
+    missing = [one["index"] for one in found["suspicious"]]
+    assert missing == [len(lines) - 2, len(lines) - 1]
+    assert found["holds"] is False  # the engines made two pictures more
+
+
 def test_levels_keep_a_short_sample_and_shorten_a_long_one() -> None:
     assert levels(np.array([3.0, 1.0, 2.0])) == [1.0, 2.0, 3.0]
     kept = levels(np.arange(100_001.0))
