@@ -231,7 +231,6 @@ def _code(pdf: FPDF, text: str) -> None:
         fill=True,
         align="L",
         padding=1,
-        wrapmode=WrapMode.CHAR,
         new_x=XPos.LMARGIN,
         new_y=YPos.NEXT,
     )

@@ -52,6 +52,8 @@ def unbroken(figure: str) -> str:
     Between words, as in a verdict, and in long lists of figures it may be broken.
     """
     held = _BRACKETED.sub(lambda found: found.group().replace(" ", HOLD), figure)
+    if held.endswith(" *"):
+        held = f"{held[:-2]}{HOLD}*"
     bare = _BRACKETED.sub("", figure)
     if _WORD.search(bare) or len(bare) > HELD_CHARS:
         return held

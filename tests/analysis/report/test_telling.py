@@ -23,10 +23,11 @@ def test_numbers_have_their_sign_and_unit() -> None:
     [
         ("0.59 (0.51 to 0.67)", "0.59 (0.51~to~0.67)"),
         ("0.59 [0.51, 0.67]", "0.59 [0.51,~0.67]"),
+        ("9 % (1 to 17) *", "9~% (1~to~17)~*"),
         ("25.2 to 37.8", "25.2~to~37.8"),
         ("1.2 %", "1.2~%"),
         ("774, 1548, 3096 / 371, 758, 1532", "774, 1548, 3096 / 371, 758, 1532"),
-        ("+1.2% passed, in the band *", "+1.2% passed, in the band *"),
+        ("+1.2% passed, in the band *", "+1.2% passed, in the band~*"),
         ("missed (a b) by far", "missed (a~b) by far"),
     ],
 )
