@@ -17,7 +17,7 @@ from analysis.anova.observations import Frame
 from analysis.intervals import Array, Band
 
 FOLDS = 10
-DRAWS = 1000
+DRAWS = 500
 EXTRAPOLATED = ("steps", "batch", "size")
 LEVELS_MIN = 3
 """With two levels, one left out leaves nothing to tell the factor's effect from."""

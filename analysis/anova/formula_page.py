@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from analysis.anova import figures
-from analysis.anova.formulas import ROWS_PER_PICTURE
+from analysis.anova.formulas import BY_VARIANT, ROWS_PER_PICTURE
 from analysis.document import Block, Code, Heading, Paragraph, Picture, Table
 
 FORMULA = f"""seconds = batch + pictures * (picture + kpx * pixel) + steps * (step + rows * kpx * work)
@@ -50,19 +50,20 @@ def _unseen(unseen: list[Mapping[str, Any]]) -> Iterator[Block]:
             "No factor has three levels, so leaving one out would leave nothing to tell its effect from."
         )
         return
-    names = list(unseen[0]["scores"])
-    yield Table(
-        ("level not seen", *names),
-        tuple(
-            (
-                f"{one['factor']} {one['level']}",
-                *(_pair(one["scores"][name]) for name in names),
-            )
-            for one in unseen
-        ),
-        caption="A level not seen at all: median error, 90th percentile. The lowest and highest level of"
-        " a factor are extrapolated, the middle one lies between.",
-    )
+    names = [name for name in unseen[0]["scores"] if name != BY_VARIANT]
+    for key, what in (("median", "median error"), ("p90", "90th percentile of the error")):
+        yield Table(
+            ("level not seen", *names),
+            tuple(
+                (
+                    f"{one['factor']} {one['level']}",
+                    *(_one(one["scores"][name], key) for name in names),
+                )
+                for one in unseen
+            ),
+            caption=f"A level not seen at all, {what} (95 %). The lowest and highest level of a factor are"
+            " extrapolated, the middle one lies between:",
+        )
 
 
 def _parts(parts: Mapping[str, Any]) -> Iterator[Block]:
@@ -157,10 +158,8 @@ def _banded(value: float, band: Mapping[str, float]) -> str:
     return f"{100 * value:.1f} % ({100 * band['low']:.1f} to {100 * band['high']:.1f})"
 
 
-def _pair(one: Mapping[str, Any] | None) -> str:
-    return (
-        "cannot tell" if one is None else f"{100 * one['median']:.1f} %, {100 * one['p90']:.1f} %"
-    )
+def _one(one: Mapping[str, Any] | None, key: str) -> str:
+    return "cannot tell" if one is None else _banded(one[key], one[f"{key}_band"])
 
 
 def _value(seconds: float, error: float) -> str:

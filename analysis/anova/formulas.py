@@ -157,6 +157,7 @@ def _varies(table: Frame, name: str) -> bool:
 
 
 PARTS = "sum of parts"
+BY_VARIANT = "proportional to steps, a constant for each variant"
 CONFIGURATION = "proportional to steps, a constant for each configuration"
 
 
@@ -164,7 +165,7 @@ def all_formulas(samplers: Sequence[str]) -> tuple[Formula, ...]:
     """The two fitted ones and what they are held against, simplest first."""
     others = tuple(factor for factor in FACTORS if factor != "steps")
     return (
-        SumOfParts("proportional to steps, a constant for each variant", _steps, ("variant",)),
+        SumOfParts(BY_VARIANT, _steps, ("variant",)),
         SumOfParts(CONFIGURATION, _steps, others),
         SumOfParts("proportional to steps x pictures x pixels", _work),
         PowerLaw("power law"),

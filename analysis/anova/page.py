@@ -8,6 +8,7 @@ from typing import Any
 from analysis.anova import figures
 from analysis.anova.effects import MATTERS, TIMES
 from analysis.anova.formula_page import formula_blocks
+from analysis.anova.formulas import CONFIGURATION, PARTS
 from analysis.document import Block, Bullets, Heading, Paragraph, Picture, Table
 from analysis.provenance import told
 
@@ -40,8 +41,8 @@ def _summary(results: Results) -> Iterator[Block]:
     pairs = [one for one in anova["effects"] if TIMES in one["term"]]
     sure = [one for one in pairs if one["term"] in anova["sure"]]
     crossed = formulas["crossed"]
-    best = crossed["sum of parts"]
-    naive = crossed["proportional to steps, a constant for each configuration"]
+    best = crossed[PARTS]
+    naive = crossed[CONFIGURATION]
     yield Bullets(
         (
             "Of the variance of log time "

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.anova.formulas import (
+    BY_VARIANT,
     CONFIGURATION,
     PARTS,
     PowerLaw,
@@ -80,4 +81,6 @@ def test_what_was_not_fitted_is_not_predicted() -> None:
 
 
 def test_the_page_finds_the_formulas_that_it_names() -> None:
-    assert {PARTS, CONFIGURATION} <= {one.name for one in all_formulas(LEVELS["sampler"])}
+    assert {PARTS, CONFIGURATION, BY_VARIANT} <= {
+        one.name for one in all_formulas(LEVELS["sampler"])
+    }
