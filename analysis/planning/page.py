@@ -193,7 +193,10 @@ def _remarks(plan: Plain, capacity_per_s: float) -> tuple[str, ...]:
             saved = full - one["engines"]
             words += f"; it saves {saved:,} of {full:,} engines"
         if one["figures"]["degraded_share"] > NEARLY_ALL:
-            words += "; as nearly all are degraded, a lower rung for all would do as well"
+            words += (
+                "; nearly all are degraded, so at this rate it is a lower rung for all, and its"
+                " worth over a fixed one lies in calmer hours"
+            )
         if one["at_mean"] is not None:
             mean = one["at_mean"]
             words += (
@@ -227,6 +230,11 @@ def _assumptions(results: Plain) -> tuple[str, ...]:
         f" proportion to all places ({shares} an engine); the line has no bound, so nobody is refused.",
         "The score is that of the rung delivered; what a re-planned picture keeps of the steps it"
         " had already run is not counted in its favour.",
+        "`bound` is the fewest engines that could do the work in any arrangement, from the cost table"
+        " and a linear programme over mixtures of rungs. Few engines are simulated step by step;"
+        " many at full service are a birth-death chain of evenly filled engines; many with early"
+        f" exit are simulated in small, {runs['small_engines']} engines at the same load an engine,"
+        " which errs to more engines: the truth lies between the bound and the answer.",
         f"Simulated figures leave out the first {runs['warm_up']:.0%} of each run; a decision takes"
         f" {runs['fewest']} to {runs['most']} replications, a rate along a sweep 1 or 2. All settings"
         " see the same arrivals.",

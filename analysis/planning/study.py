@@ -200,5 +200,10 @@ def facts(fleet: Fleet, sources: Sources, demand: Demand, price: float | None) -
         "min_score": demand.min_score,
         "burst": demand.burst,
         "price_per_hour": price,
-        "replications": {"fewest": FEWEST, "most": MOST, "warm_up": WARM_UP},
+        "replications": {
+            "fewest": FEWEST,
+            "most": MOST,
+            "warm_up": WARM_UP,
+            "small_engines": SMALL_ENGINES,
+        },
     }

@@ -52,9 +52,9 @@ def _knee(knee: Plain | None) -> list[Block]:
     if peak is not None:
         items.append(
             f"In peaks: the {peak['engines']} engines that full service needs at the mean rate"
-            f" keep the promise up to a peak of {peak['from']:.2f} times the mean; early exit saves"
-            f" the next engine from there ({quality(peak['there'])}) up to {peak['up_to']:.2f} times"
-            f" ({quality(peak['at_the_top'])})."
+            f" keep the promise up to a peak of {peak['from']:.2f} times the mean; from there on"
+            f" early exit does without another ({quality(peak['there'])}), up to"
+            f" {peak['up_to']:.2f} times ({quality(peak['at_the_top'])})."
         )
     return [Bullets(tuple(items))]
 
