@@ -126,7 +126,6 @@ def measure_blocks(
     *,
     seed: int,
     seconds_max: float,
-    blocks_max: int | None = None,
     before_block: Callable[[int], object] = lambda number: None,
     clock: Clock = time.monotonic,
 ) -> Iterator[Observation]:
@@ -139,7 +138,7 @@ def measure_blocks(
     for number, cells in enumerate(design.blocks(seed)):
         block_began_s = clock()
         late = block_began_s - began_s + block_s > seconds_max
-        if number == blocks_max or (late and number >= BLOCKS_MIN):
+        if late and number >= BLOCKS_MIN:
             return
         before_block(number)
         for cell in cells:

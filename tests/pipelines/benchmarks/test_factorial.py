@@ -37,14 +37,13 @@ class FakeMachine:
         self.measured.append(cell)
         return self.seconds, {"step": self.seconds}
 
-    def run(self, seconds_max: float, blocks_max: int | None = None) -> list[Observation]:
+    def run(self, seconds_max: float) -> list[Observation]:
         return list(
             measure_blocks(
                 TINY,
                 self.measure,
                 seed=1,
                 seconds_max=seconds_max,
-                blocks_max=blocks_max,
                 clock=lambda: self.now_s,
             )
         )
@@ -60,7 +59,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_cells_are_measured_in_the_order_of_the_blocks() -> None:
     machine = FakeMachine(1.0)
-    seen = machine.run(1000.0, blocks_max=3)
+    seen = machine.run(24.0)
     blocks = TINY.blocks(seed=1)
     assert machine.measured == [cell for _ in range(3) for cell in next(blocks)]
     assert [one.cell for one in seen] == machine.measured
