@@ -178,20 +178,24 @@ def highest_rate(
     """The highest rate at which so many engines keep response and quality in this mode, with the
     setting that does.
 
-    `known_low`: a rate that is kept for certain, such as full service's. The settings are ranked
-    once, in the middle of the range. 0 if not even a hundredth of the work's bound is kept.
+    `known_low`: a rate that full service keeps, if it has been looked for; early exit is looked for
+    from there on. The settings are ranked once, in the middle of the range. 0 if full service keeps
+    none of the rates tried, down to a thousandth of what the work allows.
     """
-    fleet = trials.fleet
+    fleet, full = trials.fleet, Setting(engines, "full")
     high = engines / fleet.least_mean_engine_s(mode, demand.min_score)
-    full = Setting(engines, "full")
-    low = known_low if known_low is not None else high / 4
-    while known_low is None and not _keeps(trials, demand, full, low):
-        low, high = low / 4, low
-        if low < high / 100:
-            return 0.0, full
     if mode == "full":
+        low = high / 4
+        least_per_s = high / 1_000
+        while not _keeps(trials, demand, full, low):
+            low, high = low / 4, low
+            if low < least_per_s:
+                return 0.0, full
         return highest_rate_of(trials, demand, [full], low, high)
+    low = known_low or highest_rate(trials, demand, "full", engines)[0]
+    if not low:
+        return 0.0, full
     order = ranked(trials, demand, mode, engines, math.sqrt(low * high))
     guarded = [one for one in order if one.thresholds is not None][:FINALISTS]
     rate, setting = highest_rate_of(trials, demand, guarded or [full], low, high)
-    return (rate, setting) if rate > low else (low, full if not guarded else setting)
+    return (rate, setting) if rate > low else (low, full)

@@ -29,6 +29,9 @@ def test_early_exit_of_many_engines_lies_between_the_work_and_full_service(
     assert early.figures["score"] >= 0.985
     assert early.figures["p95_s"] <= 1.1
     assert early.breaks_at_per_s >= 2_000.0
+    # Without a bound on quality a ninth of the work is enough, and the answer follows it down.
+    cheapest = answer(trials, Demand(2_000.0, 1.1, None), "in_flight", full)
+    assert cheapest.bound <= cheapest.engines < 0.4 * full.engines
 
 
 def test_engines_break_where_the_p95_reaches_the_promise(tmp_path: Path) -> None:
