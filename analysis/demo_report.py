@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from analysis.causes import NAMES
+from analysis.explanations import NAMES, effects_of
 from analysis.figures import (
     contact_sheet,
     latency_distributions,
     latency_over_time,
     waiting_over_time,
 )
-from analysis.prediction import LATENCIES, REPLICATIONS
 from analysis.study import (
     CONTROLLERS,
+    REPLICATIONS,
     RESULTS_FILE,
     Comparison,
     Study,
@@ -121,8 +121,8 @@ def _below_table(study: Study) -> str:
         " Degraded: fewer steps than full service, or another variant."
     ]
     for c in study.comparisons:
-        if c.closed is not None and c.closed.figures is None:
-            lines.append(f"{c.run.name}: {c.closed.method}.")
+        if c.found.queueing is None:
+            lines.append(f"{c.run.name}: {c.found.queueing_method}.")
     lines += [str(problem) for problem in study.meta.get("problems", [])]
     return "".join(_paragraph(line) for line in lines)
 
@@ -180,22 +180,17 @@ def _deviations(comparisons: Sequence[Comparison]) -> str:
         told = [f"{one.headline} {one.detail}" for one in c.explanations]
         told = [*told, *c.notes] or ["Every latency figure is within 10 % of its prediction."]
         blocks.append(f"<h3>{escape(c.run.name)}</h3>" + _list(escape(note) for note in told))
-        if c.causes is not None:
-            blocks.append(_paragraph(_swaps(c)))
+        blocks.append(_paragraph(_swaps(c)))
     return "\n".join(blocks)
 
 
 def _swaps(c: Comparison) -> str:
-    if c.causes is None:
-        return ""
-    calibrated = ", ".join(
-        f"{NAMES[name]} {getattr(c.causes.calibrated, name):.3f} s" for name in LATENCIES
-    )
-    return (
-        f"In service a step took {c.causes.slowness:.2f} times as long as in the profile, and"
-        f" {1000 * c.causes.outside_s:.1f} ms passed on average between the end of decoding and the"
-        f" client. The simulation of this run's arrivals with both as measured gives {calibrated}."
-    )
+    told = []
+    for name in ("mean_s", "p95_s"):
+        effects = effects_of(c.found, name).items()
+        parts = ", ".join(f"{cause} {1000 * effect:+.0f} ms" for cause, effect in effects)
+        told.append(f"from the {c.model}'s {NAMES[name]} to the measured: {parts}")
+    return f"One assumption swapped at a time, {'; '.join(told)}."
 
 
 def _method(study: Study) -> str:
@@ -215,10 +210,10 @@ def _method(study: Study) -> str:
         ),
         "A priori predictions know the cost table of this machine, the unloaded time outside the"
         " engine, the configuration and the rate; the simulator drives the same policy code as the"
-        f" server, over {study.comparisons[0].prior.replications} Poisson schedules of its own."
-        " Replays know besides when each request arrived; they are averaged over engines up to 2 %"
-        " faster and slower, because one late decision of a controller changes all that follow.",
-        "Causes are found by replacing one thing at a time in the replay by what was measured.",
+        " server, over Poisson schedules of its own. Replays know besides when each request arrived,"
+        " what the engines' work cost in the run, and how long its ways took.",
+        "Causes are found by swapping one assumption at a time, in one order and in the reverse one;"
+        " what a swap changes is the average, so all of them add up to the whole difference.",
         "Intervals of latencies are from a circular block bootstrap with blocks of four times the"
         " correlation length, of shares by Wilson, of differences of shares by Newcombe, of the"
         " queue's growth by Student over the increments of ten windows.",

@@ -18,7 +18,7 @@ from matplotlib import image, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.prediction import LEVELS
+from analysis.comparison.ensembles import Modelled
 from analysis.runs import PICTURES_FOLDER, Request, Run
 from analysis.server_config import ServerSettings
 from analysis.study import CONTROLLERS, HIGH, LOW, Comparison, Study
@@ -159,30 +159,38 @@ def latency_distributions(study: Study) -> str:
 
 
 def _draw_distribution(axes: Axes, c: Comparison) -> None:
-    low_s, high_s = c.prior.latency_bands
-    axes.fill_betweenx(
-        LEVELS, low_s, high_s, color="0.85", label="95 % of simulated runs, a priori"
-    )
-    axes.plot(c.prior.latencies_s, LEVELS, "--", color="black", lw=1, label="simulated, a priori")
-    _draw_steps(axes, c.replayed_s, {"linestyle": ":", "label": "simulated, its arrivals"})
+    found = c.found
     latencies_s = np.array([outcome.latency_s for outcome in c.run.outcomes])
     _draw_steps(axes, latencies_s, {"linestyle": "-", "label": "measured"})
-    if c.closed is not None and c.closed.figures is not None:
-        steady = c.closed.figures
-        axes.plot(
-            [steady.p50_s, steady.p95_s, steady.p99_s],
-            [0.50, 0.95, 0.99],
-            "D",
-            color="black",
-            markerfacecolor="white",
-            markersize=5,
-            label=f"{c.closed.model} (p50, p95, p99)",
-        )
+    _draw_percentiles(axes, found.a_priori, "s", "a priori, and 95 % of simulated runs")
+    _draw_percentiles(axes, found.trace_driven, "x", "its arrivals, simulated")
+    if found.queueing is not None:
+        _draw_percentiles(axes, found.queueing, "D", "queueing model")
     axes.set_title(f"{c.controller}, {c.load:g} times capacity")
     axes.set_xlabel("latency, s")
     axes.set_ylabel("share answered")
     axes.set_xlim(left=0)
     axes.set_ylim(0, 1.01)
+
+
+def _draw_percentiles(axes: Axes, modelled: Modelled, marker: str, label: str) -> None:
+    """p50, p95 and p99, with a grey line over the band where there is one."""
+    names = ("p50_s", "p95_s", "p99_s")
+    shares = (0.50, 0.95, 0.99)
+    for name, share in zip(names, shares, strict=True):
+        band = modelled.bands.get(name)
+        if band is not None and marker == "s":
+            axes.plot([band.low, band.high], [share, share], color="0.6", linewidth=3)
+    axes.plot(
+        [getattr(modelled.figures, name) for name in names],
+        shares,
+        marker,
+        color="black",
+        markerfacecolor="white",
+        markersize=5,
+        linestyle="none",
+        label=label,
+    )
 
 
 def _draw_steps(axes: Axes, values: Any, look: dict[str, Any]) -> None:

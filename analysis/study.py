@@ -8,39 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from analysis.causes import TOLERANCE, Causes, Explanation, deviation, explain, find_causes
-from analysis.closed_forms import ClosedForm, closed_form, with_measured_service
-from analysis.intervals import (
-    EFFECTIVE_MIN,
-    Band,
-    block_bootstrap,
-    effective_size,
-    mean_of,
-    percentile_of,
-    wilson,
-)
-from analysis.prediction import (
-    LATENCIES,
-    REPLICATIONS,
-    WORK,
-    APriori,
-    Figures,
-    TabulatedCosts,
-    World,
-    a_priori,
-    capacity_per_s,
-    figures_of,
-    replay,
-    trace_of,
-)
-from analysis.runs import DataError, Request, Run, read_requests, read_run
+from analysis.comparison.comparing import Comparison as Modelling
+from analysis.comparison.comparing import as_plain
+from analysis.comparison.comparing import compare as compare_with_models
+from analysis.comparison.evidence import read_evidence
+from analysis.comparison.profile import Profile, profile_from_table
+from analysis.explanations import TOLERANCE, Explanation, deviation, effects_of, explain
+from analysis.intervals import Band, effective_size, wilson
+from analysis.prediction import LATENCIES, WORK, Figures, TabulatedCosts, World, capacity_per_s
+from analysis.runs import DataError, Request, Run, read_requests
 from analysis.server_config import ServerSettings, read_settings
 from analysis.simulator import Overheads
 from analysis.verdicts import (
@@ -55,7 +37,9 @@ from analysis.verdicts import (
 )
 from pipelines.costs import CostTable
 
-Array = NDArray[np.float64]
+REPLICATIONS = 40
+DRAWS = 10
+"""Simulated runs of a prediction, and of each world with something of the run's own."""
 
 META_FILE = "demo.json"
 COSTS_FILE = "costs.json"
@@ -63,10 +47,6 @@ RESULTS_FILE = "results.json"
 CONTROLLERS = ("static", "controlled")
 LOW, HIGH = 0.6, 1.5
 """Offered load as a share of the full-step capacity."""
-
-BOOTSTRAP_SEED = 10
-P99_MIN = 500
-"""Below this many requests p99 rests on fewer than five of them."""
 
 
 def run_name(controller: str, load: float) -> str:
@@ -116,28 +96,37 @@ def unloaded_from(requests: Sequence[Request]) -> Unloaded:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One run beside its predictions. `predicted` is the queueing model's: the closed form if
-    there is one, else the simulation a priori; `model` names it. `given_service` is the closed
-    form that takes the run's own service times as known."""
+    """One run beside its models."""
 
     run: Run
     controller: str
     load: float
-    measured: Figures
-    bands: Mapping[str, Band]
+    found: Modelling
     independent: float
-    closed: ClosedForm | None
-    given_service: ClosedForm | None
-    prior: APriori
-    replayed: Figures
-    replayed_s: Array = field(repr=False)
-    causes: Causes | None
-    model: str
-    predicted: Figures
     accuracy: float | None
     accuracy_band: Band | None
     explanations: tuple[Explanation, ...]
-    notes: tuple[str, ...]
+
+    @property
+    def measured(self) -> Figures:
+        """The run's own figures."""
+        return self.found.measured
+
+    @property
+    def model(self) -> str:
+        """What predicts the run: the queueing model if it has figures, else the simulator."""
+        return "simulator" if self.found.queueing is None else "queueing model"
+
+    @property
+    def predicted(self) -> Figures:
+        """By that model."""
+        modelled = self.found.queueing or self.found.a_priori
+        return modelled.figures
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to be careful with."""
+        return self.found.notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +164,15 @@ def read_study(
     for load in (LOW, HIGH):
         for controller in CONTROLLERS:
             on_progress(f"predicting {run_name(controller, load)}")
-            run = read_run(folder / run_name(controller, load))
-            world = world_of(settings[controller], costs, unloaded[controller].overheads)
-            service_s = unloaded[controller].service_s
-            comparisons.append(compare(run, controller, load, world, service_s, replications))
+            profile = profile_from_table(
+                costs,
+                unloaded[controller].overheads,
+                "the cost table profiled before, and the idle server",
+            )
+            place = folder / run_name(controller, load)
+            comparisons.append(
+                compare(place, controller, load, settings[controller], profile, replications)
+            )
     capacity = capacity_per_s(settings["static"], costs)
     problems = [*meta.get("problems", []), *profile_notes(settings["static"], costs, unloaded)]
     meta = {**meta, "problems": problems}
@@ -208,78 +202,31 @@ def _read_meta(folder: Path) -> Mapping[str, Any]:
 
 
 def compare(
-    run: Run,
+    folder: Path,
     controller: str,
     load: float,
-    world: World,
-    unloaded_service_s: Sequence[float],
+    settings: ServerSettings,
+    profile: Profile,
     replications: int = REPLICATIONS,
 ) -> Comparison:
-    """Predict a run in every way and set the measurement beside it."""
-    outcomes = run.outcomes
-    measured = figures_of(outcomes, len(run.requests), run.rejected, world.settings)
-    closed = closed_form(world, run.rate_per_s, unloaded_service_s)
-    given_service = with_measured_service(
-        world, run.rate_per_s, [outcome.service_s for outcome in outcomes]
-    )
-    prior = a_priori(world, run.rate_per_s, run.duration_s, replications)
-    trace = trace_of(run.requests)
-    replayed_outcomes, replayed = replay(world, trace)
-    steady = None if closed is None else closed.figures
-    predicted = prior.figures if steady is None else steady
-    model = closed.model if closed is not None and steady is not None else "simulator"
-    causes = None
-    explanations: list[Explanation] = []
-    if outcomes:
-        causes = find_causes(world, run.requests, trace, measured, predicted, prior, replayed)
-        told = "simulation" if model == "simulator" else model
-        explanations = explain(measured, predicted, prior, causes, told)
-    latencies_s = np.array([outcome.latency_s for outcome in outcomes])
-    independent = effective_size(latencies_s)
+    """Set the models beside a run. DataError or ValueError, one sentence, if that cannot be."""
+    evidence = read_evidence(folder, settings)
+    draws = min(DRAWS, replications)
+    found = compare_with_models(evidence, profile, draws=draws, replications=replications)
+    run = evidence.run
     quality = run.quality
-    return Comparison(
+    bare = Comparison(
         run=run,
         controller=controller,
         load=load,
-        measured=measured,
-        bands=_bands(latencies_s),
-        independent=independent,
-        closed=closed,
-        given_service=given_service,
-        prior=prior,
-        replayed=replayed,
-        replayed_s=np.array([outcome.latency_s for outcome in replayed_outcomes]),
-        causes=causes,
-        model=model,
-        predicted=predicted,
+        found=found,
+        independent=effective_size(np.array([one.latency_s for one in run.outcomes])),
         accuracy=None if quality is None else quality.all_right,
         accuracy_band=None if quality is None else wilson(quality.hits, quality.pictures),
-        explanations=tuple(explanations),
-        notes=tuple(_shortness(latencies_s.size, independent, closed)),
+        explanations=(),
     )
-
-
-def _bands(latencies_s: Array) -> dict[str, Band]:
-    if not latencies_s.size:
-        return {}
-    shares = {"p50_s": 0.50, "p95_s": 0.95, "p99_s": 0.99}
-    bands = {"mean_s": block_bootstrap(latencies_s, mean_of, BOOTSTRAP_SEED)}
-    for name, share in shares.items():
-        bands[name] = block_bootstrap(latencies_s, percentile_of(share), BOOTSTRAP_SEED)
-    return bands
-
-
-def _shortness(served: int, independent: float, closed: ClosedForm | None) -> list[str]:
-    told = []
-    if served < P99_MIN:
-        told.append(f"{served} served requests are few for a p99: read it as about the maximum.")
-    has_steady_state = closed is None or closed.figures is not None
-    if has_steady_state and independent < EFFECTIVE_MIN:
-        told.append(
-            f"The run is too short for a steady state: its {served} latencies are worth"
-            f" {independent:.0f} independent ones."
-        )
-    return told
+    told = "simulation" if bare.model == "simulator" else bare.model
+    return replace(bare, explanations=tuple(explain(found, bare.predicted, told)))
 
 
 def profile_notes(
@@ -354,23 +301,23 @@ def _run_json(c: Comparison) -> dict[str, Any]:
         "valid": c.run.valid,
         "reasons": list(c.run.reasons),
         "measured": _plain(c.measured),
-        "intervals_95": {name: _plain(band) for name, band in c.bands.items()},
+        "intervals_95": {name: _plain(band) for name, band in c.found.measured_bands.items()},
         "independent_latencies": c.independent,
         "model": c.model,
-        "closed_form": None if c.closed is None else _plain(c.closed),
-        "given_service": None if c.given_service is None else _plain(c.given_service),
+        "closed_form": None if c.found.queueing is None else _plain(c.found.queueing),
+        "queueing_method": c.found.queueing_method,
         "predicted": _plain(c.predicted),
         "deviation": {
             name: deviation(getattr(c.measured, name), getattr(c.predicted, name))
             for name in (*LATENCIES, *WORK)
         },
         "a_priori": {
-            "figures": _plain(c.prior.figures),
-            "bands_95": {name: _plain(band) for name, band in c.prior.bands.items()},
-            "replications": c.prior.replications,
+            "figures": _plain(c.found.a_priori.figures),
+            "bands_95": {name: _plain(band) for name, band in c.found.a_priori.bands.items()},
         },
-        "trace_driven": _plain(c.replayed),
-        "causes": None if c.causes is None else _plain(c.causes),
+        "trace_driven": _plain(c.found.trace_driven.figures),
+        "causes": {"effects": {name: effects_of(c.found, name) for name in LATENCIES}},
+        "comparison": as_plain(c.found),
         "queue_growth_per_s": _plain(queue_growth(c.run)),
         "accuracy": c.accuracy,
         "accuracy_95": None if c.accuracy_band is None else _plain(c.accuracy_band),

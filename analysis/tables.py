@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.causes import deviation
+from analysis.explanations import deviation
 from analysis.prediction import LATENCIES, Figures
 from analysis.study import Comparison, Study
 
@@ -56,11 +56,13 @@ def rows(comparisons: Iterable[Comparison]) -> list[Row]:
 
 def predictions(c: Comparison) -> list[tuple[str, Figures]]:
     """The predictions of a run by name, the queueing model's first."""
-    simulated = [("simulated, a priori", c.prior.figures), ("simulated, its arrivals", c.replayed)]
-    closed = [] if c.model == "simulator" else [(c.model, c.predicted)]
-    if c.given_service is not None and c.given_service.figures is not None:
-        closed.append((f"{c.given_service.model}, its service times", c.given_service.figures))
-    return [*closed, *simulated]
+    found = c.found
+    queueing = [] if found.queueing is None else [("queueing model", found.queueing.figures)]
+    return [
+        *queueing,
+        ("simulated, a priori", found.a_priori.figures),
+        ("simulated, its arrivals", found.trace_driven.figures),
+    ]
 
 
 def _figures(figures: Figures, measured: Figures | None) -> list[str]:
@@ -99,8 +101,10 @@ def print_study(study: Study, console: Console) -> None:
     console = console if console.is_terminal else Console(file=console.file, width=200)
     console.print(table)
     for c in study.comparisons:
-        if c.closed is not None and c.closed.figures is None:
-            console.print(f"{c.run.name}: {c.closed.method}.", highlight=False, markup=False)
+        if c.found.queueing is None:
+            console.print(
+                f"{c.run.name}: {c.found.queueing_method}.", highlight=False, markup=False
+            )
         for note in (*(one.headline for one in c.explanations), *c.notes):
             console.print(f"{c.run.name}: {note}", highlight=False, markup=False)
     for problem in study.meta.get("problems", []):

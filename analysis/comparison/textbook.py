@@ -17,9 +17,9 @@ from analysis.comparison.lags import Lags
 from analysis.comparison.profile import schedule
 from analysis.comparison.replays import Conditions, Pace, Replayed, Trace, replay
 from analysis.comparison.sharing import Sharing, simulate_sharing
-from analysis.comparison.worlds import SCHEDULE_SEED, RunWorlds
+from analysis.comparison.worlds import RunWorlds
 from analysis.models.stages import StageServer
-from analysis.prediction import Figures, figures_of
+from analysis.prediction import A_PRIORI_SEED, Figures, figures_of
 from analysis.runs import Outcome
 from analysis.server_config import ServerSettings
 from loadgen.arrivals import poisson
@@ -64,17 +64,16 @@ class TextbookWorlds:
 
     @property
     def swaps(self) -> tuple[str, ...]:
-        """All that there are for this server, in the order of the budget."""
-        found = [LAW, BATCHING, BINDING]
-        if self.worlds.evidence.settings.controlled:
-            found.append(LAG)
-        found.append(OVERHEAD)
+        """All that there are, in the order of the budget."""
+        found = [LAW, BATCHING, BINDING, LAG, OVERHEAD]
         if self.worlds.follows and self.worlds.profile.paces:
             found.append(SPEED)
         return (*found, WARM_UP)
 
     def __call__(self, real: Swaps) -> Ensemble:
-        """The figures of all draws."""
+        """The figures of all draws. A static server has no controller that could lag."""
+        if not self.worlds.evidence.settings.controlled:
+            real |= {LAG}
         if real == frozenset(self.swaps):
             return self.worlds(frozenset())
         if real not in self._known:
@@ -88,7 +87,7 @@ class TextbookWorlds:
     def _arrivals(self, real: Swaps, draw: int) -> tuple[list[float], float]:
         """When jobs come, and the time from which on they count."""
         run = self.worlds.evidence.run
-        times_s = poisson(run.rate_per_s, run.duration_s, SCHEDULE_SEED + draw).tolist()
+        times_s = poisson(run.rate_per_s, run.duration_s, A_PRIORI_SEED + draw).tolist()
         if WARM_UP in real:
             return times_s, 0.0
         before_s = poisson(run.rate_per_s, run.duration_s, BURN_IN_SEED + draw).tolist()

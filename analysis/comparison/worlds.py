@@ -25,12 +25,12 @@ from analysis.comparison.replays import (
     replay,
 )
 from analysis.comparison.sums import preferring, tables_of
+from analysis.prediction import A_PRIORI_SEED
 from loadgen.arrivals import poisson
 from pipelines.costs import CostTable
 
-SCHEDULE_SEED = 1_000_000
 PACE_SEED = 2_000_000
-"""Seeds of schedules and of paths of the engines' speed, which no run uses."""
+"""Seeds of paths of the engines' speed, which no schedule uses."""
 
 DRAIN_TIMES, DRAIN_S = 3.0, 60.0
 """A path of paces lasts so many times as long as the arrivals, and so much longer: queues drain."""
@@ -112,7 +112,7 @@ class RunWorlds:
     def trace(self, draw: int) -> Trace:
         """Poisson arrivals of the run's rate and length."""
         run = self.evidence.run
-        times_s = poisson(run.rate_per_s, run.duration_s, SCHEDULE_SEED + draw)
+        times_s = poisson(run.rate_per_s, run.duration_s, A_PRIORI_SEED + draw)
         return schedule(times_s.tolist(), self.profile.network_s, self.evidence.trace.asked)
 
     def pace(self, own: bool, draw: int) -> Pace:

@@ -18,6 +18,7 @@ from analysis.simulator import Arrival, Overheads, Template, simulate
 from analysis.study import CONTROLLERS, HIGH, LOW, run_name, unloaded_file, world_of
 from loadgen.arrivals import poisson
 from pipelines.costs import CostTable, Measurement, VariantCosts
+from pipelines.service_costs import CostSums, Sums
 
 BATCH = 4
 SECONDS = 16.0
@@ -115,6 +116,7 @@ def write_demo(
                 accuracy=share,
                 pictures=pictures,
             )
+            write_costs(folder / name, server.slower(slowness), seconds)
     meta = {
         "began": "2026-11-20T12:00:00+00:00",
         "took_s": 400.0,
@@ -179,6 +181,31 @@ def write_run(
             "by_rung": {"full@25": {"pictures": 400, "all_right": accuracy}},
         }
         (folder / "quality.json").write_text(json.dumps(judged))
+
+
+def write_costs(folder: Path, server: World, seconds: float) -> None:
+    """costs.jsonl: an engine that did everything once more every second."""
+    so_far, lines = CostSums(), []
+    for second in range(int(seconds) + 2):
+        plain = {"main-0": {"pool": "main", "sums": so_far.to_plain()}}
+        lines.append({"unix_s": STARTED_UNIX_S + second, "engines": plain})
+        so_far = so_far.plus(_everything(server))
+    _write_lines(folder / "costs.jsonl", lines)
+
+
+def _everything(server: World) -> CostSums:
+    costs, size = server.costs, (server.settings.width, server.settings.height)
+
+    def often(seconds: float) -> Sums:
+        return Sums(20, 20 * seconds, 20 * seconds**2)
+
+    batches = range(1, BATCH + 1)
+    variants = server.settings.ladder.variants
+    return CostSums(
+        encode={(v, 1): often(costs.encode_s(v)) for v in variants},
+        step={(v, *size, b, b): often(costs.step_s(v, b)) for v in variants for b in batches},
+        decode={(v, *size, b): often(costs.decode_s(v, b)) for v in variants for b in batches},
+    )
 
 
 def _line(index: int, scheduled_s: float, overheads: Overheads, record: Any) -> dict[str, Any]:

@@ -1,28 +1,22 @@
-"""Capacities, and simulations that agree with themselves."""
+"""Capacities, and the figures of a run."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from analysis.prediction import (
-    SPREAD,
     TabulatedCosts,
-    a_priori,
     capacity_per_s,
     figures_of,
     full_step_rates_per_s,
-    replay,
-    trace_driven,
-    trace_of,
 )
-from analysis.runs import Outcome, read_run
+from analysis.runs import Outcome
 from policies.costs import completion_rates_per_s
 from policies.nouns import Rung
-from tests.analysis.synthetic_demo import cost_table, request, settings, world, write_run
+from tests.analysis.synthetic_demo import cost_table, settings
 
 
 def test_capacity_is_that_of_full_batches_over_all_engines(tmp_path: Path) -> None:
@@ -62,6 +56,9 @@ def test_degraded_counts_fewer_steps_and_other_variants(tmp_path: Path) -> None:
     assert figures.mean_steps == pytest.approx(18.25)
     assert figures.mean_s == 2.5
     assert (figures.n, figures.rejected) == (6, 2)
+    assert np.isnan(figures.utilisation)
+    busy = figures_of(outcomes, 6, 2, settings(tmp_path, "controlled"), 0.7)
+    assert busy.utilisation == 0.7
     assert np.isnan(figures_of([], 1, 1, settings(tmp_path, "controlled")).mean_s)
 
 
@@ -83,54 +80,3 @@ def test_a_slower_engine_is_slower_at_steps_with_little_guidance_too() -> None:
 
     slow = TabulatedCosts(RowCosts(), ["full"], 4, factor=2.0)
     assert [slow.step_s("full", 4, guided) for guided in (None, 4, 1, 0)] == [16, 16, 10, 8]
-
-
-def test_replaying_a_simulated_run_gives_it_back(tmp_path: Path) -> None:
-    server = world(tmp_path, "controlled")
-    rate_per_s = 1.5 * capacity_per_s(server.settings, server.costs)
-    write_run(tmp_path / "run", server, rate_per_s, 10.0, 5)
-    run = read_run(tmp_path / "run")
-    outcomes, figures = trace_driven(server, trace_of(run.requests))
-    measured = figures_of(run.outcomes, len(run.requests), 0, server.settings)
-    assert figures.p95_s == pytest.approx(measured.p95_s, abs=2e-6)
-    assert figures.mean_steps == measured.mean_steps
-    assert len(outcomes) == len(run.outcomes)
-    late = trace_of([replace(r, received_s=(r.received_s or 0) + 1.0) for r in run.requests])
-    _, shifted = trace_driven(server, late)
-    assert shifted.mean_s == pytest.approx(measured.mean_s + 1.0, abs=2e-6)
-
-
-def test_a_replay_of_a_controlled_server_is_an_average_over_like_speeds(tmp_path: Path) -> None:
-    server = world(tmp_path, "controlled")
-    rate_per_s = 1.5 * capacity_per_s(server.settings, server.costs)
-    write_run(tmp_path / "run", server, rate_per_s, 10.0, 5)
-    run = read_run(tmp_path / "run")
-    trace = trace_of(run.requests)
-    outcomes, figures = replay(server, trace)
-    singles = [trace_driven(server.slower(factor), trace)[1].mean_s for factor in SPREAD]
-    assert len(outcomes) == len(SPREAD) * len(run.outcomes)
-    assert figures.mean_s == pytest.approx(np.mean(singles))
-
-
-def test_a_trace_encodes_each_prompt_once() -> None:
-    requests = [request(i, prompt=prompt) for i, prompt in enumerate("abab")]
-    assert trace_of(requests).encodes == (True, True, False, False)
-
-
-def test_a_priori_bands_hold_the_runs_and_are_seeded(tmp_path: Path) -> None:
-    server = world(tmp_path, "controlled")
-    found = a_priori(server, 5.0, 8.0, replications=6)
-    again = a_priori(server, 5.0, 8.0, replications=6)
-    assert found.figures == again.figures
-    for name in ("mean_s", "p95_s"):
-        assert getattr(found.figures, name) in found.bands[name]
-    assert (np.diff(found.latencies_s) >= 0).all()
-
-
-def test_control_is_predicted_to_beat_none_in_overload(tmp_path: Path) -> None:
-    rate_per_s = 1.5 * capacity_per_s(settings(tmp_path, "static"), cost_table())
-    without = a_priori(world(tmp_path, "static"), rate_per_s, 15.0, replications=4)
-    with_control = a_priori(world(tmp_path, "controlled"), rate_per_s, 15.0, replications=4)
-    assert with_control.figures.p95_s < 0.6 * without.figures.p95_s
-    assert with_control.figures.degraded_share > 0.5
-    assert without.figures.degraded_share == 0.0

@@ -71,20 +71,21 @@ def test_the_unloaded_latency_is_taken_apart(good: Study) -> None:
 def test_each_run_is_predicted_by_its_own_model(good: Study) -> None:
     models = {c.run.name: c.model for c in good.comparisons}
     assert models == {
-        "static-0.6": "birth-death chain",
+        "static-0.6": "queueing model",
         "static-1.5": "simulator",
-        "controlled-0.6": "simulator",
-        "controlled-1.5": "simulator",
+        "controlled-0.6": "queueing model",
+        "controlled-1.5": "queueing model",
     }
-    overloaded = good.comparison("static", HIGH).closed
-    assert overloaded is not None
-    assert overloaded.model == "none"
+    overloaded = good.comparison("static", HIGH).found
+    assert overloaded.queueing is None
+    assert "no steady state" in overloaded.queueing_method
 
 
 def test_replays_of_simulated_runs_are_close(good: Study) -> None:
     for load in (LOW, HIGH):
         c = good.comparison("static", load)
-        assert c.replayed.mean_s == pytest.approx(c.measured.mean_s, rel=0.05)
+        replayed = c.found.trace_driven.figures
+        assert replayed.mean_s == pytest.approx(c.measured.mean_s, rel=0.05)
 
 
 def test_few_requests_are_called_few(good: Study) -> None:
@@ -96,6 +97,9 @@ def test_results_are_plain_json(good: Study) -> None:
     document = json.loads(json.dumps(as_json(good), allow_nan=False))
     assert len(document["runs"]) == 4
     assert document["runs"][0]["predicted"]["n"] is None  # a steady state has no number
+    run = document["runs"][0]
+    whole = run["measured"]["p95_s"] - run["predicted"]["p95_s"]
+    assert sum(run["causes"]["effects"]["p95_s"].values()) == pytest.approx(whole)
     assert {verdict["word"] for verdict in document["verdicts"]}
 
 
