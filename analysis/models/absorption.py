@@ -24,6 +24,8 @@ from analysis.service_times import Array
 Integers: TypeAlias = NDArray[np.int64]
 
 _SPREAD = 8.0  # standard deviations of the number of jumps that are summed
+_WORK_MAX = 2e9  # jumps times moves, about two seconds
+_JUMP_WORK = 20_000  # what a jump costs beside its moves
 
 
 @dataclass
@@ -77,13 +79,18 @@ class AbsorptionLaw:
         self._ended = [0.0]  # [k]: P(ended within k jumps)
 
     def _grow(self, jumps: int) -> None:
+        if jumps * (self._move.nnz + _JUMP_WORK) > _WORK_MAX:
+            raise ValueError(
+                "a response takes too many jumps to be followed: the rates lie too far apart, or the"
+                " load too near capacity"
+            )
         while len(self._ended) <= jumps:
             step = float((self._left[self._last] * self._ending).sum())
             self._ended.append(self._ended[-1] + step)
             self._left = self._move @ self._left
 
     def cdf(self, t_s: Array) -> Array:
-        """P(T <= t) at each t."""
+        """P(T <= t) at each t. ValueError if it takes too many jumps to know."""
         return np.array([self._cdf(float(t)) if t > 0 else 0.0 for t in np.ravel(t_s)])
 
     def _cdf(self, t_s: float) -> float:
@@ -96,7 +103,8 @@ class AbsorptionLaw:
         return float(weights @ np.asarray(self._ended[low : high + 1]))
 
     def percentile(self, share: float) -> float:
-        """The time that `share` (0 to 1) of all jobs do not exceed, to 1e-12 relative."""
+        """The time that `share` (0 to 1) of all jobs do not exceed, to 1e-12 relative. ValueError for
+        a share not between 0 and 1, and if it takes too many jumps to know."""
         require_share(share)
         jumps = 64
         while self._ended[-1] < share:

@@ -264,7 +264,7 @@ _LAM = {"lam": positive}
 _C = {"c": whole(1, 1_000)}
 _C_CHAIN = {"c": whole(1, 64)}
 _SPEEDS = {"mu1": positive, "mu2": positive}
-_BACK = {"K_hi": whole(1, 500), "K_lo": whole(0, 500)}
+_BACK = {"K_hi": whole(1, 200), "K_lo": whole(0, 200)}
 _PHASES = {"lam": phase_rates, "r12": positive, "r21": positive}
 _SERVICE = {"mean": positive, "cv2": from_zero, "file": text}
 _SELECTORS: dict[str, Read] = {
@@ -291,28 +291,28 @@ MODELS: dict[str, Model] = {
     "mgc": _one(_mgc, {**_LAM, "law": text, **_C}, _SERVICE),
     "ggc": _one(_ggc, {**_LAM, "ca2": from_zero, "mean": positive, "cs2": from_zero}, _C),
     "threshold": _one(
-        lambda p: _threshold(_poisson(p), p), {**_LAM, **_SPEEDS, "K": whole(1, 500)}, _C_CHAIN
+        lambda p: _threshold(_poisson(p), p), {**_LAM, **_SPEEDS, "K": whole(1, 200)}, _C_CHAIN
     ),
     "hysteresis": _one(
         lambda p: _hysteresis(_poisson(p), p), {**_LAM, **_SPEEDS, **_BACK}, _C_CHAIN
     ),
     "start_threshold": Model(
         (
-            Form({**_LAM, "D1": positive, "D2": positive, "K": whole(0, 500)}, _C_CHAIN),
-            Form({**_LAM, **_SPEEDS, "K": whole(0, 500)}, _C_CHAIN),
+            Form({**_LAM, "D1": positive, "D2": positive, "K": whole(0, 200)}, _C_CHAIN),
+            Form({**_LAM, **_SPEEDS, "K": whole(0, 200)}, _C_CHAIN),
         ),
         _start,
     ),
     "inflight_deterministic": _one(
         _in_flight_deterministic,
-        {**_LAM, "D1": positive, "D2": positive, "K": whole(1, 50)},
+        {**_LAM, "D1": positive, "D2": positive, "K": whole(1, 30)},
     ),
-    "bulk": _one(_bulk, {**_LAM, "a": from_zero, "c": from_zero, "b": whole(1, 64)}),
+    "bulk": _one(_bulk, {**_LAM, "a": from_zero, "c": from_zero, "b": whole(1, 100)}),
     "erlang_a": _one(_erlang_a, {**_LAM, "mu": positive, **_C, "theta": positive}),
     "erlang_d": _one(_erlang_d, {**_LAM, "mu": positive, **_C, "deadline": positive}),
     "mmpp_m1": _one(_mmpp_m1, {**_PHASES, "mu": positive}),
     "mmpp_threshold": _one(
-        lambda p: _threshold(_mmpp(p), p), {**_PHASES, **_SPEEDS, "K": whole(1, 500)}, _C_CHAIN
+        lambda p: _threshold(_mmpp(p), p), {**_PHASES, **_SPEEDS, "K": whole(1, 200)}, _C_CHAIN
     ),
     "mmpp_hysteresis": _one(
         lambda p: _hysteresis(_mmpp(p), p), {**_PHASES, **_SPEEDS, **_BACK}, _C_CHAIN

@@ -27,13 +27,16 @@ from analysis.models.steady import Prediction, Unstable, prediction
 from analysis.service_times import Array
 from analysis.textbook.models import Poisson
 
+SLOWER_MAX, ARRIVALS_MAX = 30, 10
+
 
 def in_flight_deterministic(
     rate_per_s: float, slow_s: float, fast_s: float, up_at: int
 ) -> Prediction:
     """Exact mean and percentiles; degraded is a job that ends at the fast speed.
 
-    ValueError for parameters that cannot be; Unstable if the fast speed does not keep up.
+    ValueError for parameters that cannot be, and for a slow service that is SLOWER_MAX fast ones or
+    ARRIVALS_MAX arrivals long; Unstable if the fast speed does not keep up.
     """
     Poisson(rate_per_s)
     if not 0 < fast_s < slow_s < math.inf:
@@ -42,6 +45,11 @@ def in_flight_deterministic(
         raise ValueError(f"up_at {up_at} must be at least 1")
     if rate_per_s * fast_s >= 1:
         raise Unstable(rate_per_s * fast_s)
+    if slow_s > SLOWER_MAX * fast_s or rate_per_s * slow_s > ARRIVALS_MAX:
+        raise ValueError(
+            f"a slow service of {slow_s} is too long to be followed: it may be {SLOWER_MAX} fast ones"
+            f" and {ARRIVALS_MAX} arrivals long"
+        )
     return _MidFlight(rate_per_s, slow_s, fast_s, up_at).prediction()
 
 

@@ -21,6 +21,7 @@ from analysis.models.steady import Prediction, Unstable, prediction
 from analysis.service_times import Array
 from analysis.textbook.models import Poisson
 
+SLOWER_MAX, ARRIVALS_MAX = 200, 200
 _START_LEFT_OUT = 1e-13
 
 
@@ -44,11 +45,17 @@ def start_deterministic(
     The chain of jobs left behind by departures (M/G/1 type, Neuts 1989) gives the means. The
     response of a job that finds a service in progress is its residual time and a number of slow
     and fast services, whose law follows job by job from those ahead and those behind.
-    ValueError for parameters that cannot be; Unstable if the fast service does not keep up.
+    ValueError for parameters that cannot be, and for a slow service that is SLOWER_MAX fast ones or
+    ARRIVALS_MAX arrivals long; Unstable if the fast service does not keep up.
     """
     check_starts(rate_per_s, slow_s, fast_s, waiting, 1)
     if fast_s > slow_s:
         raise ValueError(f"fast_s {fast_s} must not be longer than slow_s {slow_s}")
+    if slow_s > SLOWER_MAX * fast_s or rate_per_s * slow_s > ARRIVALS_MAX:
+        raise ValueError(
+            f"a slow service of {slow_s} is too long to be followed: it may be {SLOWER_MAX} fast ones"
+            f" and {ARRIVALS_MAX} arrivals long"
+        )
     return _Deterministic(rate_per_s, slow_s, fast_s, waiting).prediction()
 
 

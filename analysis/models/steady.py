@@ -54,14 +54,18 @@ def prediction(
     degraded_share: float | None = None,
     error_estimate: float | None = None,
 ) -> Prediction:
-    """Put means and percentiles together."""
+    """Put means and percentiles together. Errors are those of the law."""
+    # Rounding shall put no wait below 0, no percentile below a smaller one, no share above 1.
+    mean_wait_s = max(mean_wait_s, 0.0)
+    p50_s = law.percentile(0.50)
+    p95_s = max(law.percentile(0.95), p50_s)
     return Prediction(
         mean_wait_s=mean_wait_s,
         mean_response_s=mean_wait_s + mean_service_s,
-        p50_s=law.percentile(0.50),
-        p95_s=law.percentile(0.95),
-        p99_s=law.percentile(0.99),
-        utilisation=utilisation,
+        p50_s=p50_s,
+        p95_s=p95_s,
+        p99_s=max(law.percentile(0.99), p95_s),
+        utilisation=min(utilisation, 1.0),
         throughput_per_s=throughput_per_s,
         method=method,
         degraded_share=degraded_share,

@@ -75,3 +75,18 @@ def test_the_models_load_neither_compiler_nor_figures() -> None:
     )
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_a_closed_form_needs_no_library() -> None:
+    code = (
+        "import sys; from analysis.__main__ import main;"
+        " main(['predict', '--model', 'mm1', '--params', '{\"lam\": 0.5, \"mu\": 1}']);"
+        " sys.exit(any(name in sys.modules for name in ('numpy', 'scipy', 'policies')))"
+    )
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_parameters_nested_without_end_are_refused() -> None:
+    with pytest.raises(ValueError, match="not JSON"):
+        run("--model", "mm1", "--params", "[" * 100_000)

@@ -126,6 +126,73 @@ def test_parameters_that_cannot_be_are_refused_in_one_line(
     assert "\n" not in str(refusal.value)
 
 
+NONSENSE: list[Any] = [
+    None,
+    True,
+    "0.5",
+    "",
+    math.nan,
+    -math.inf,
+    -1,
+    10**400,
+    1e300,
+    {},
+    [[1]],
+    [None, None],
+]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_nonsense_is_refused_in_one_line_whichever_parameter_it_is(name: str) -> None:
+    for key in EXAMPLES[name]:
+        for value in NONSENSE:
+            with pytest.raises(ValueError, match=r".") as refusal:
+                predict(name, {**EXAMPLES[name], key: value})
+            assert "\n" not in str(refusal.value)
+            assert len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "says"),
+    [
+        ("threshold", {"lam": 1.2, "mu1": 1, "mu2": 1e9, "K": 4}, "too far apart"),
+        ("erlang_a", {"lam": 3, "mu": 1e-9, "c": 2, "theta": 0.5}, "."),
+        ("inflight_deterministic", {"lam": 1.2, "D1": 1e6, "D2": 0.5, "K": 4}, "too long"),
+        ("start_threshold", {"lam": 1.2, "D1": 1, "D2": 1e-6, "K": 4}, "too long"),
+        ("bulk", {"lam": 2, "a": 0.5, "c": 0.25, "b": 1000}, "b 1000 is too large"),
+    ],
+)
+def test_what_takes_too_long_is_refused(name: str, given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        predict(name, given)
+
+
+def test_stages_and_rungs_make_a_chain_of_stages() -> None:
+    plain = predict("lps", EXAMPLES["lps"])
+    staged = predict("lps", {**EXAMPLES["lps"], "phases": 1})
+    assert staged.mean_response_s == pytest.approx(plain.mean_response_s, rel=1e-6)
+    assert "1 stages a job" in staged.method
+    rungs = {"work": [1, 0.5], "enter": [4], "leave": [2]}
+    for apply in ("at_start", "in_flight"):
+        said = predict("lps", {**rate("lps", 1.3), **rungs, "apply": apply, "max_batch": 3})
+        assert "carried on to 25 steps" in said.method
+        assert said.degraded_share is not None
+    with pytest.raises(ValueError, match="apply must be at_start or in_flight"):
+        predict("lps", {**EXAMPLES["lps"], **rungs, "apply": "later"})
+    with pytest.raises(ValueError, match="need 1 enter"):
+        predict("lps", {**EXAMPLES["lps"], "work": [1, 0.5]})
+
+
+@pytest.mark.parametrize("load", [0.995, 0.9999])
+def test_near_capacity_the_means_are_those_of_the_formulas(load: float) -> None:
+    mm1, md1 = predict("mm1", {"lam": load, "mu": 1}), predict("md1", {"lam": load, "D": 1})
+    assert md1.mean_wait_s == pytest.approx(mm1.mean_wait_s / 2, rel=1e-8)
+    many = predict("mmc", {"lam": 4 * load, "mu": 1, "c": 4})
+    assert many.p99_s == pytest.approx(mm1.p99_s / 4, rel=0.02)
+    # Far in the tail the wait of M/D/c is exponential: percentiles differ by the same decay.
+    assert md1.p99_s / mm1.p99_s == pytest.approx(0.5, rel=0.02)
+
+
 def test_an_unknown_model_is_refused() -> None:
     with pytest.raises(ValueError, match="no model 'mm2'; choose from mm1"):
         predict("mm2", {})
