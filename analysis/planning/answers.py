@@ -170,11 +170,20 @@ def _many_early(trials: Trials, demand: Demand, mode: Mode, full: Answer) -> Ans
         method="in small" if checked is None else "in small, then simulated",
         figures=told(steady),
         p95_interval=_interval(steady),
-        decided=True,
+        decided=_clear(demand, steady),
         binding=_binding_in_small(trials, demand, alike, small_rate),
         breaks_at_per_s=max(rate, each_per_s * engines),
         at_mean=_at_mean_in_small(trials, demand, alike, engines),
     )
+
+
+def _clear(demand: Demand, steady: Steady) -> bool:
+    """Whether what is asked lies outside both intervals."""
+    if steady.p95_s is None or demand.slo_p95_s in steady.p95_s:
+        return False
+    if demand.min_score is None or steady.score is None:
+        return True
+    return demand.min_score not in steady.score
 
 
 def _binding_in_small(trials: Trials, demand: Demand, alike: Setting, rate_per_s: float) -> str:
