@@ -26,7 +26,7 @@ from analysis.server_config import (
     read_settings,
     write_variants,
 )
-from analysis.server_process import ask_one_by_one, polled_status, run_python, running_server
+from analysis.server_process import ask_one_by_one, run_python, running_server
 from analysis.study import (
     CONTROLLERS,
     COSTS_FILE,
@@ -166,7 +166,7 @@ def _drive(
     rate_per_s: float,
     notes: _Notes,
 ) -> None:
-    """One load by the load generator, as a process, with the server's state beside it."""
+    """One load by the load generator, as a process; it keeps the server's own figures beside it."""
     name = run_name(controller, load)
     options = {
         "--url": url,
@@ -179,8 +179,7 @@ def _drive(
     }
     words = [word for option in options.items() for word in option]
     command = notes.python(["-m", "loadgen", "run", *words, "--save-pictures"])
-    with polled_status(url, folder / name / "status.jsonl"):
-        run_python(command, folder / f"{name}.log", f"the load {name}", fine=LOADGEN_FINE)
+    run_python(command, folder / f"{name}.log", f"the load {name}", fine=LOADGEN_FINE)
     if not (folder / name / "run.json").exists():
         raise MeasurementError(f"the load {name} left no results; see {folder / name}.log")
 

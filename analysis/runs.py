@@ -1,7 +1,7 @@
 """Reads what a run left in its folder: requests, the server's status, the judge's verdict.
 
-The load generator writes run.json and requests.jsonl, the demonstration status.jsonl (the
-server's `/v1/status`, asked about once a second), `python -m pipelines judge` quality.json.
+The load generator writes run.json, requests.jsonl and, where the server tells its state, status.jsonl
+(`/v1/status`, asked about once a second); `python -m pipelines judge` writes quality.json.
 """
 
 from __future__ import annotations

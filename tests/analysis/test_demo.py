@@ -59,15 +59,11 @@ class Processes:
     def ask_one_by_one(self, url: str, prompts: Sequence[str], seed: int, path: Path) -> None:
         write_unloaded(path, world_of(read_settings(self.config), cost_table(), OVERHEADS))
 
-    @contextmanager
-    def polled_status(self, url: str, path: Path) -> Iterator[None]:
-        yield
-
 
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
     fakes = Processes()
-    for name in ("run_python", "running_server", "ask_one_by_one", "polled_status"):
+    for name in ("run_python", "running_server", "ask_one_by_one"):
         monkeypatch.setattr(demo, name, getattr(fakes, name))
     return fakes
 
