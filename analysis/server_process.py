@@ -1,4 +1,4 @@
-"""Starts and stops a server of its own for a measurement, and asks it for its state.
+"""Starts and stops a server of its own for a measurement, and runs what is done to it.
 
 The server is a process (`python -m serve`), never an import: what is measured is what users run.
 """
@@ -24,8 +24,6 @@ from analysis.server_config import ROOT
 START_PATIENCE_S = 180.0
 STOP_PATIENCE_S = 30.0
 REQUEST_TIMEOUT_S = 120.0
-POLL_PERIOD_S = 1.0
-POLL_TIMEOUT_S = 10.0
 RECEIVED_HEADER = "x-received-at"
 
 
@@ -139,52 +137,6 @@ def _terminate(process: subprocess.Popen[Any]) -> bool:
         process.wait()
         return False
     return True
-
-
-@contextmanager
-def polled_status(url: str, path: Path, period_s: float = POLL_PERIOD_S) -> Iterator[None]:
-    """Ask for `/v1/status` about once a period and append each answer to `path`, one JSON line.
-
-    `unix_s` is the middle of the exchange; `answer_s` how long it took. A failed poll is left out:
-    its absence shows in the data.
-    """
-    over = threading.Event()
-    path.parent.mkdir(parents=True, exist_ok=True)
-
-    def poll() -> None:
-        with path.open("a", encoding="utf-8") as sink:
-            while not over.is_set():
-                began_s = time.time()
-                status = ask_status(url)
-                ended_s = time.time()
-                if status is not None:
-                    line = {
-                        "unix_s": round((began_s + ended_s) / 2, 6),
-                        "answer_s": round(ended_s - began_s, 6),
-                        **{name: status[name] for name in ("waiting", "running", "rung")},
-                        "counters": status["counters"],
-                    }
-                    sink.write(json.dumps(line) + "\n")
-                    sink.flush()
-                over.wait(max(0.0, period_s - (ended_s - began_s)))
-
-    thread = threading.Thread(target=poll, name="status", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def ask_status(url: str) -> dict[str, Any] | None:
-    """The server's state, or None if it does not answer."""
-    try:
-        with urllib.request.urlopen(f"{url}/v1/status", timeout=POLL_TIMEOUT_S) as answer:
-            found: dict[str, Any] = json.load(answer)
-    except (OSError, ValueError):
-        return None
-    return found
 
 
 def ask_one_by_one(
