@@ -106,6 +106,13 @@ STUDIES = (
         "python -m analysis unpredictability",
         "unpredictability.md",
     ),
+    Study(
+        "Estimation",
+        "estimation.json",
+        "analysis.estimation.page",
+        "python -m analysis estimate RUN --out analysis/benchmarks/estimation",
+        "estimation.md",
+    ),
     Study("Planning", "plan.json", f"{_OWN}.planning", "make plan", "plan.md"),
     Study(
         "Violations against quality",
