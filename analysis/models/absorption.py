@@ -24,7 +24,7 @@ from analysis.service_times import Array
 Integers: TypeAlias = NDArray[np.int64]
 
 _SPREAD = 8.0  # standard deviations of the number of jumps that are summed
-_WORK_MAX = 2e9  # jumps times moves, about two seconds
+_WORK_MAX = 3e9  # jumps times moves, a few seconds
 _JUMP_WORK = 20_000  # what a jump costs beside its moves
 
 
