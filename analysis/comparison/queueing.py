@@ -6,10 +6,10 @@ number waiting. All others, and loads without a steady state, have no figures he
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.comparison.ensembles import Modelled
-from analysis.models.stages import StageServer, stage_chain
+from analysis.models.stages import StageServer, stage_chain, with_quick_stages
 from analysis.models.steady import Unstable
 from analysis.prediction import Figures, full_step_rates_per_s
 from analysis.server_config import ServerSettings
@@ -19,13 +19,9 @@ from policies.controllers import Hysteresis
 from policies.costs import steps_s
 from policies.nouns import Rung
 
-STAGES = 4
-"""Erlang stages of a full service: more make it more even and the chain larger."""
-
-
 @dataclass(frozen=True, slots=True)
 class QueueingModel:
-    """What the chain says; `server` is its engine, None where there is none.
+    """What the chain says; `server` is its engine with every step a stage, None where there is none.
 
     `modelled` is None where there are no figures; `method` says why, or how they were had.
     """
@@ -44,7 +40,7 @@ def queueing_model(
     if server is None:
         return QueueingModel(None, None, why)
     try:
-        found = stage_chain(rate_per_s, server)
+        found = stage_chain(rate_per_s, solvable(server))
     except Unstable:
         capacity = server.rates_per_s[-1] / server.work[-1]
         why = (
@@ -71,11 +67,16 @@ def queueing_model(
     return QueueingModel(server, Modelled(figures, {}, method), method)
 
 
+def solvable(server: StageServer) -> StageServer:
+    """The engine with the few stages that are solved, and the figures carried on to all of them."""
+    return with_quick_stages(replace(server, steps=server.stages))
+
+
 def stage_server(settings: ServerSettings, costs: CostTable) -> tuple[StageServer | None, str]:
-    """The chain's engine, or None and why there is none."""
-    rates = tuple(full_step_rates_per_s(settings, costs))
+    """The chain's engine, each step of full service a stage; or None and why there is none."""
+    rates, steps = tuple(full_step_rates_per_s(settings, costs)), settings.ladder.best.steps
     if not settings.controlled:
-        return StageServer(rates, stages=STAGES), ""
+        return StageServer(rates, stages=steps), ""
     controller = settings.controller
     if not isinstance(controller, Hysteresis):
         kind = type(controller).__name__
@@ -87,7 +88,7 @@ def stage_server(settings: ServerSettings, costs: CostTable) -> tuple[StageServe
     try:
         server = StageServer(
             rates,
-            stages=STAGES,
+            stages=steps,
             work=work,
             enter=controller.enter,
             leave=controller.leave,

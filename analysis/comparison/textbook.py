@@ -40,7 +40,7 @@ LAG, OVERHEAD, SPEED, WARM_UP = (
     "warm-up and length",
 )
 MEANINGS = {
-    LAW: "Erlang stages of exponential length give way to what the steps cost",
+    LAW: "steps of exponential length give way to what they cost",
     BATCHING: "jobs that share a mean rate give way to steps, encodings and decodings of a batch",
     BINDING: "newcomers and rungs are taken in at the next step boundary, not at once",
     LAG: "an announced rung takes its way to the engine, and stands for a while",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.comparison.queueing import queueing_model, stage_server
+from analysis.comparison.queueing import queueing_model, solvable, stage_server
 from analysis.models.stages import stage_chain
 from analysis.prediction import capacity_per_s, full_step_rates_per_s
 from policies.controllers import Static
@@ -21,9 +21,10 @@ def test_a_static_server_is_a_chain_with_the_ways_added(tmp_path: Path) -> None:
     assert found.server is not None
     assert found.server.rates_per_s == pytest.approx(full_step_rates_per_s(server, table))
     assert found.modelled is not None
-    bare = stage_chain(rate_per_s, found.server)
+    bare = stage_chain(rate_per_s, solvable(found.server))
     assert found.modelled.figures.mean_s == pytest.approx(bare.mean_response_s + 0.012)
     assert found.modelled.figures.p95_s == pytest.approx(bare.p95_s + 0.012)
+    assert solvable(found.server).stages < found.server.stages == 25
     assert (found.modelled.figures.mean_steps, found.modelled.figures.degraded_share) == (25, 0)
 
 
