@@ -2,7 +2,7 @@
 
 ca2 and cs2 are squared coefficients of variation of the time between arrivals and of the service.
 Arrivals and services are taken to be independent renewals: what two moments do not say (bursts that
-last, correlation) can make the truth lie far outside.
+last, correlation) can make the truth lie far outside. rate is in jobs per second, m and all waits in seconds (or any one unit).
 """
 
 from __future__ import annotations

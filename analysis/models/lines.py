@@ -12,8 +12,10 @@ lps               exact for the exponential     exact for that chain, see `analy
                   chain
 ================= ============================= ==============================================
 
-Rates are jobs per second and times seconds (or any other unit, if used throughout). A load that
-cannot be served raises Unstable.
+Rates are jobs per second and times seconds (or any other unit, if used throughout). Arrivals are
+Poisson, services independent of them and of one another, lines unbounded and first come first served.
+Valid at any utilisation below 1. ValueError for rates, times or numbers of servers that cannot be,
+Unstable, with the utilisation, for a load that cannot be served.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ MeanWait = Literal["cosmetatos", "allen-cunneen"]
 
 
 def mmc(rate_per_s: float, mean_service_s: float, servers: int) -> Prediction:
-    """M/M/c, one line, first come first served."""
+    """M/M/c: exponential services of this mean, one line. Exact (Erlang 1917; Kleinrock 1975, ch. 3)."""
     utilisation = checked_utilisation(rate_per_s, mean_service_s, servers)
     delayed = erlang_c(rate_per_s * mean_service_s, servers)
     spare_per_s = servers / mean_service_s - rate_per_s
@@ -61,12 +63,17 @@ def mmc(rate_per_s: float, mean_service_s: float, servers: int) -> Prediction:
 
 
 def md1(rate_per_s: float, service_s: float) -> Prediction:
-    """M/D/1."""
+    """M/D/1: every service takes service_s; `mdc` with one server."""
     return mdc(rate_per_s, service_s, 1)
 
 
 def mdc(rate_per_s: float, service_s: float, servers: int) -> Prediction:
-    """M/D/c, one line, first come first served."""
+    """M/D/c: every service takes service_s, one line.
+
+    Exact: the numbers in the system one service time apart form a chain (Crommelin 1932), from
+    which the waits follow (Franx 2001). ValueError also so near to capacity that the chain has too
+    many states (utilisation beyond about 0.99999).
+    """
     utilisation = checked_utilisation(rate_per_s, service_s, servers)
     found = _mdc_found(rate_per_s * service_s, servers)
     in_line = float(np.maximum(np.arange(found.size) - servers, 0) @ found)
@@ -82,7 +89,11 @@ def mdc(rate_per_s: float, service_s: float, servers: int) -> Prediction:
 
 
 def mg1(rate_per_s: float, service: ServiceTime) -> Prediction:
-    """M/G/1. A deterministic service is handed to `md1`, an exponential one to `mm1`."""
+    """M/G/1: the mean is exact (Pollaczek 1930, Khinchine 1932), percentiles up to the lattice's step.
+
+    A deterministic service is handed to `md1`, an exponential one to `mm1`. error_estimate is the
+    step's error at p50, p95 and p99.
+    """
     if isinstance(service, Deterministic):
         return md1(rate_per_s, service.mean_s)
     if isinstance(service, Gamma) and service.cv2 == 1.0:
@@ -146,19 +157,21 @@ def mgc(
 
 
 def pollaczek_khinchine_wait_s(rate_per_s: float, service: ServiceTime) -> float:
-    """Mean wait in M/G/1: rho * mean * (1 + cv2) / (2 (1 - rho))."""
+    """Mean wait in M/G/1, seconds: rho * mean * (1 + cv2) / (2 (1 - rho)). Errors as in `mg1`."""
     utilisation = checked_utilisation(rate_per_s, service.mean_s, 1)
     return utilisation * service.mean_s * (1 + service.cv2) / (2 * (1 - utilisation))
 
 
 def erlang_c(offered: float, servers: int) -> float:
-    """Probability that a job must wait in M/M/c with `offered` = rate * mean service."""
+    """Probability that a job must wait in M/M/c, with `offered` = rate * mean service in erlangs
+    (Erlang 1917). ValueError for what cannot be, Unstable unless offered < servers."""
     checked_utilisation(offered, 1.0, servers)  # Unstable says more than the policy's refusal
     return scaling.erlang_c(offered, servers)
 
 
 def mgc_wait_s(rate_per_s: float, service: ServiceTime, servers: int, mean_wait: MeanWait) -> float:
-    """Mean wait in M/G/c by the named approximation; both are exact for M/M/c and M/G/1."""
+    """Mean wait in M/G/c, seconds, by the named approximation (see `mgc`); both are exact for M/M/c and
+    M/G/1. Errors as in `mgc`."""
     utilisation = checked_utilisation(rate_per_s, service.mean_s, servers)
     spare_per_s = servers / service.mean_s - rate_per_s
     mmc_wait_s = erlang_c(rate_per_s * service.mean_s, servers) / spare_per_s
