@@ -97,20 +97,29 @@ def _profile(options: argparse.Namespace, evidence: Evidence, settings: ServerSe
         raise DataError(
             "--profile names the run itself; name other runs, else nothing is predicted"
         )
-    if options.idle is not None:
-        idle = unloaded_from(read_requests(options.idle)).overheads
-        where = "an idle server"
-    else:
-        seen = others or [evidence]
-        idle = overheads_when_empty([one.run for one in seen])
-        where = "requests of theirs" if others else "requests of this very run (no --idle given)"
-        where += " that met an empty server"
+    idle, where = _idle(options, others, evidence)
     if others:
         names = ", ".join(one.run.name for one in others)
         return profile_of(others, idle, f"the runs {names} and {where}")
     path = options.costs or COSTS
     table = CostTable.load(path, **_setting(path, settings))
     return profile_from_table(table, idle, f"the cost table {path.name} ({table}) and {where}")
+
+
+def _idle(
+    options: argparse.Namespace, others: Sequence[Evidence], evidence: Evidence
+) -> tuple[Overheads, str]:
+    """An idle server's overheads, and whence they are known."""
+    if options.idle is not None:
+        return unloaded_from(read_requests(options.idle)).overheads, "an idle server"
+    found = overheads_when_empty([one.run for one in others or [evidence]])
+    if found is None:
+        return Overheads(), (
+            "no ways outside the engines (too few requests met an empty server; name a file of some"
+            " that were sent one by one with --idle)"
+        )
+    whose = "theirs" if others else "this very run (no --idle given)"
+    return found, f"requests of {whose} that met an empty server"
 
 
 def _setting(path: Path, settings: ServerSettings) -> dict[str, Any]:
@@ -124,11 +133,8 @@ def _setting(path: Path, settings: ServerSettings) -> dict[str, Any]:
     }
 
 
-def overheads_when_empty(runs: Sequence[Run]) -> Overheads:
-    """Medians over the requests that found nobody else in the server.
-
-    DataError if fewer than a handful did.
-    """
+def overheads_when_empty(runs: Sequence[Run]) -> Overheads | None:
+    """Medians over the requests that found nobody else in the server; None if it were too few."""
     alone: list[Request] = []
     for one in runs:
         left_s = float("-inf")
@@ -138,12 +144,7 @@ def overheads_when_empty(runs: Sequence[Run]) -> Overheads:
             if request.received_s > left_s:
                 alone.append(request)
             left_s = max(left_s, request.answered_s or 0.0)
-    if len(alone) < IDLE_MIN:
-        raise DataError(
-            f"only {len(alone)} requests met an empty server, too few to tell its overheads; give"
-            " requests that were sent one by one with --idle"
-        )
-    return unloaded_from(alone).overheads
+    return unloaded_from(alone).overheads if len(alone) >= IDLE_MIN else None
 
 
 def _write(plain: dict[str, Any], out: Path, *, told: bool) -> None:

@@ -76,12 +76,13 @@ def test_what_is_no_run_is_told(tmp_path: Path, config: Path) -> None:
         run(tmp_path / "nothing", "--config", config)
 
 
-def test_overheads_need_requests_that_met_an_empty_server(
-    tmp_path: Path, static: ServerSettings, config: Path
+def test_without_requests_that_met_an_empty_server_no_ways_are_known_and_the_output_says_so(
+    tmp_path: Path, static: ServerSettings, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     crowded = folder(tmp_path / "one", static, times_s=[0.1 * k for k in range(60)])
-    with pytest.raises(DataError, match="--idle"):
-        run(crowded, "--config", config)
+    assert run(crowded, "--config", config, "--json", *FEW) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert "no ways outside the engines" in plain["a_priori"]["method"]
 
 
 def test_overheads_are_those_of_requests_that_were_alone(
@@ -91,6 +92,7 @@ def test_overheads_are_those_of_requests_that_were_alone(
 
     evidence = read_evidence(folder(tmp_path / "one", static), static)
     found = command.overheads_when_empty([evidence.run])
+    assert found is not None
     assert found.network_s == pytest.approx(OVERHEADS.network_s, abs=1e-6)
     assert found.grant_s == pytest.approx(OVERHEADS.grant_s, abs=1e-6)
     assert found.response_s == pytest.approx(OVERHEADS.response_s, abs=1e-6)
