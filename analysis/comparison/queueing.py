@@ -19,6 +19,7 @@ from policies.controllers import Hysteresis
 from policies.costs import steps_s
 from policies.nouns import Rung
 
+
 @dataclass(frozen=True, slots=True)
 class QueueingModel:
     """What the chain says; `server` is its engine with every step a stage, None where there is none.
