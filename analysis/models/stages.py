@@ -35,9 +35,14 @@ from analysis.models.stage_chains import LEFT_OUT, Engine, LongRun
 from analysis.models.steady import Prediction, Unstable, prediction
 from policies.controllers import Hysteresis
 
-CROWDS_MAX = 1_500
+CROWDS_MAX = 4_000
 _CROWDS_QUICK = 400
+_PLACES_FEW = 4
+"""With no more places a job is followed through few states, and many crowds take no second."""
+
 _STAGES_MOST = 5
+_CARRIED_MOST = 0.5
+"""A figure that would change by more on the way to many stages tells nothing of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +92,10 @@ class StageServer:
 
 def with_quick_stages(server: StageServer) -> StageServer:
     """The server with as many stages, up to 5, as are solved in about a second."""
+    most = CROWDS_MAX if len(server.rates_per_s) <= _PLACES_FEW else _CROWDS_QUICK
     for stages in range(min(_STAGES_MOST, server.steps or _STAGES_MOST), 1, -1):
         fewer = replace(server, stages=stages)
-        if fewer.crowds() <= _CROWDS_QUICK:
+        if fewer.crowds() <= most:
             return fewer
     return replace(server, stages=1)
 
@@ -107,8 +113,8 @@ def stage_chain(rate_per_s: float, server: StageServer) -> Prediction:
     simulated engines of 25 steps lay within it.
 
     ValueError for a rate that cannot be, for more crowds than can be described, for too few stages to
-    serve the last rung, and for a line too long to be followed; Unstable if the last rung does not
-    keep up.
+    serve the last rung, or to be carried on to `steps`, and for a line too long to be followed;
+    Unstable if the last rung does not keep up.
     """
     _check(rate_per_s, server)
     numbers = _numbers(rate_per_s, server)
@@ -117,6 +123,11 @@ def stage_chain(rate_per_s: float, server: StageServer) -> Prediction:
     error = _distance(ours, _carried(numbers[-2:], solved[-2:], math.inf))
     how = f"chain of {server.stages} stages a job"
     if server.steps is not None:
+        if error > _CARRIED_MOST:
+            raise ValueError(
+                f"with {numbers[-1]} stages a rung of {server.work[-1]:g} of the work is too far from"
+                f" {server.steps} steps: a figure would change by {error:.0%}; take more stages"
+            )
         ours = _carried(numbers, solved, server.steps)
         how = f"chains of {numbers[0]} to {numbers[-1]} stages a job, carried on to {server.steps} steps"
         error /= 3

@@ -117,6 +117,13 @@ def test_carried_on_to_many_steps_it_errs_by_less_than_it_says(
     assert abs(said.p99_s - found[4].mean) < abs(few.p99_s - found[4].mean)
 
 
+def test_what_changes_too_much_from_stage_to_stage_is_not_carried_on() -> None:
+    deep = StageServer((1.0, 1.3), 2, (1.0, 0.1), (2,), (0,), in_flight=True)
+    assert stage_chain(2.2, deep).mean_response_s > 0
+    with pytest.raises(ValueError, match=r"too far from 25 steps: .*; take more stages"):
+        stage_chain(2.2, replace(deep, steps=25))
+
+
 def test_fewer_stages_are_chosen_where_many_cost_too_much() -> None:
     assert with_quick_stages(STATIC).stages == 5
     assert with_quick_stages(replace(STATIC, stages=3, steps=4)).stages == 4
