@@ -22,18 +22,18 @@ demo: $(RUN_READY) ## Overload the server with and without early exit, hold a qu
 validate: $(RUN_READY) ## Measure six loads on the server and hold every model against them (10 min, nothing else running)
 	@exec $(BIN)/python -m analysis validate
 
-validate-full: $(RUN_READY) ## The same with all twelve loads, longer (half an hour, nothing else running)
+validate-full: $(RUN_READY) ## The same with all twelve loads, longer (25 min, nothing else running)
 	@exec $(BIN)/python -m analysis validate --full
 
-anova: $(RUN_READY) ## What execution time and unpredictability depend on: factorial experiment, variance by cause, report (10 min)
+anova: $(RUN_READY) ## What execution time and unpredictability depend on: factorial experiment, variance by cause, report (9 min)
 	@$(BIN)/python -m analysis anova
 	@$(BIN)/python -m analysis unpredictability
 	@$(BIN)/python -m analysis report
 
-improvement: $(RUN_READY) ## Early exit against full service on paired loads, in percent with intervals (10 min, nothing else running)
+improvement: $(RUN_READY) ## Early exit against full service on paired loads, in percent with intervals (12 min, nothing else running)
 	@exec $(BIN)/python -m analysis improvement
 
-plan: $(RUN_READY) ## Engines, thresholds, quality and cost for 10, 1,000 and 100,000 requests/s
+plan: $(RUN_READY) ## Engines, thresholds, quality and cost for 10, 1,000 and 100,000 requests/s (2 min)
 	@exec $(BIN)/python -m analysis plan --study
 
 report: $(RUN_READY) ## Gather the latest results in one HTML and one PDF, analysis/results/report/
