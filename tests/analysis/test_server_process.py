@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import threading
+import subprocess
 import urllib.request
 from pathlib import Path
 
@@ -166,32 +165,31 @@ def test_requests_one_by_one_may_ask_for_more(place: Place) -> None:
     assert (request.variant, request.prompt) == ("small", "a red circle")
 
 
-def test_an_interrupted_command_may_end_in_order(tmp_path: Path) -> None:
-    fifo, done = tmp_path / "ready", tmp_path / "done"
-    os.mkfifo(fifo)
+def test_an_interrupted_command_may_end_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, done = tmp_path / "ready", tmp_path / "done"
+    os.mkfifo(ready)
     code = f"""
-import pathlib, signal, sys
-def end(*_):
-    pathlib.Path({str(done)!r}).write_text("in order")
-    sys.exit(0)
-signal.signal(signal.SIGTERM, end)
-pathlib.Path({str(fifo)!r}).write_text("ready")
-signal.pause()
+import pathlib, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGTERM}})
+pathlib.Path({str(ready)!r}).write_text("ready")
+signal.sigwait({{signal.SIGTERM}})
+pathlib.Path({str(done)!r}).write_text("in order")
 """
+    wait = subprocess.Popen.wait
+    waits: list[float | None] = []
 
-    main = threading.main_thread().ident
-    assert main is not None
+    def interrupted(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        waits.append(timeout)
+        if len(waits) == 1:
+            ready.read_text()  # blocks until the process is ready
+            raise KeyboardInterrupt
+        return wait(process, timeout)
 
-    def interrupt() -> None:
-        fifo.read_text()  # blocks until the process is ready
-        # To this very thread: it is the one that waits, and a signal to another would not wake it.
-        signal.pthread_kill(main, signal.SIGINT)
-
-    watching = threading.Thread(target=interrupt)
-    watching.start()
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_python(["-c", code], tmp_path / "log", "waiting")
-    watching.join()
     assert done.read_text() == "in order"
 
 
