@@ -71,7 +71,7 @@ class Extent:
 
 
 FULL_EXTENT = Extent(LOADS, 320, 240.0, (20.0, 15.0), 6.0, 20)
-SHORT_EXTENT = Extent(SHORT, 160, 60.0, (15.0, 8.0), 4.0, 12)
+SHORT_EXTENT = Extent(SHORT, 140, 60.0, (12.0, 6.0), 4.0, 12)
 
 
 @dataclass(frozen=True, slots=True)
