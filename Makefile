@@ -42,7 +42,7 @@ report: $(RUN_READY) ## Gather the latest results in one HTML and one PDF, analy
 frontier: $(RUN_READY) ## Set every policy and baseline side by side: deadline violations against quality, simulated
 	@exec $(BIN)/python -m analysis frontier --out analysis/benchmarks/frontier
 
-test: $(TEST_READY) ## Run all tests (18 min on two cores)
+test: $(TEST_READY) ## Run all tests (half an hour on two cores)
 	@exec $(BIN)/python -m pytest
 
 check: $(TEST_READY) ## Format, lint, strict types, import contract, fast tests (6 min)
