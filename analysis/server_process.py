@@ -93,10 +93,10 @@ def running_server(
 
 def _wait_until_ready(process: subprocess.Popen[str], log: Path) -> None:
     """`python -m serve` prints one line when a real request would be answered."""
+    began_s = time.monotonic()  # before the timer: else it might seem to have fired too early
     impatience = threading.Timer(START_PATIENCE_S, process.terminate)
     impatience.daemon = True
     impatience.start()
-    began_s = time.monotonic()
     try:
         assert process.stdout is not None  # opened as a pipe
         line = process.stdout.readline()
