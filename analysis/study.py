@@ -21,6 +21,7 @@ from analysis.comparison.evidence import read_evidence
 from analysis.comparison.profile import Profile, profile_from_table
 from analysis.explanations import TOLERANCE, Explanation, deviation, effects_of, explain
 from analysis.intervals import Band, effective_size, wilson
+from analysis.plain import finite
 from analysis.prediction import LATENCIES, WORK, Figures, TabulatedCosts, World, capacity_per_s
 from analysis.runs import DataError, Request, Run, read_requests
 from analysis.server_config import ServerSettings, read_settings
@@ -286,7 +287,7 @@ def as_json(study: Study) -> dict[str, Any]:
         "runs": [_run_json(comparison) for comparison in study.comparisons],
         "verdicts": [{**_plain(v), "word": v.word} for v in study.verdicts],
     }
-    return dict(_finite(document))
+    return dict(finite(document))
 
 
 def _run_json(c: Comparison) -> dict[str, Any]:
@@ -334,13 +335,3 @@ def _plain(value: Any) -> dict[str, Any]:
         inner = getattr(value, name)
         found[name] = _plain(inner) if hasattr(inner, "__dataclass_fields__") else inner
     return found
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

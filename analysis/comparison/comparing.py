@@ -25,6 +25,7 @@ from analysis.intervals import (
     mean_of,
     percentile_of,
 )
+from analysis.plain import finite
 from analysis.prediction import Figures
 from analysis.runs import DataError
 from policies.exits import guided_steps
@@ -289,16 +290,6 @@ def _line_gap(evidence: Evidence) -> list[str]:
 
 def as_plain(comparison: Comparison) -> dict[str, Any]:
     """As JSON values; what is not a number becomes null."""
-    found = _finite(asdict(comparison))
+    found = finite(asdict(comparison))
     assert isinstance(found, dict)
     return found
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
