@@ -40,6 +40,7 @@ Dispatcher (`dispatcher`, `events`, `commands`)
     JobCancelled                         the same, whether it waited or ran
     EngineUp(places, variants, running)  StartJobs
     EngineDown                           its jobs wait again where their rank puts them
+    EngineSuspected                      it gets no new jobs until it is suspected no longer
     EngineProgressed                     LowerJob for jobs that would be late
     Ticked                               DropJob for passed deadlines; the rung may come back
     ==================================== ========================================================
@@ -90,6 +91,7 @@ from policies.dispatcher import RATE_WINDOW_S, Dispatcher
 from policies.events import (
     EngineDown,
     EngineProgressed,
+    EngineSuspected,
     EngineUp,
     Event,
     JobArrived,
@@ -164,6 +166,7 @@ __all__ = [
     "EarliestDeadline",
     "EngineDown",
     "EngineProgressed",
+    "EngineSuspected",
     "EngineUp",
     "EngineView",
     "Event",

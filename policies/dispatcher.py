@@ -25,6 +25,7 @@ from policies.costs import Costs
 from policies.events import (
     EngineDown,
     EngineProgressed,
+    EngineSuspected,
     EngineUp,
     Event,
     JobArrived,
@@ -134,11 +135,6 @@ class Dispatcher:
         engine = self._fleet.engine_of.get(job_id)
         return None if engine is None else engine.engine_id
 
-    def is_busy(self, engine_id: str) -> bool:
-        """Whether the engine is up and something runs there."""
-        engine = self._fleet.engines.get(engine_id)
-        return engine is not None and bool(engine.running)
-
     def knows(self, job_id: str) -> bool:
         """Whether the job waits or runs."""
         return job_id in self._line or job_id in self._fleet.engine_of
@@ -194,6 +190,9 @@ class Dispatcher:
                 self._engine_up(event)
             case EngineDown(engine_id=engine_id):
                 self._engine_lost(engine_id)
+            case EngineSuspected(engine_id=engine_id, suspected=suspected):
+                if engine_id in self._fleet.engines:
+                    self._fleet.suspect(self._fleet.engines[engine_id], suspected)
             case EngineProgressed():
                 return self._progressed(event)
             case Ticked():

@@ -89,6 +89,16 @@ class EngineDown:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineSuspected:
+    """An engine has fallen silent or is leaving (`suspected`): it gets no new jobs, and those that run
+    there run on. With `suspected` false it takes jobs again."""
+
+    now_s: float
+    engine_id: str
+    suspected: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a running job is: steps done of the steps now planned."""
 
@@ -120,6 +130,7 @@ Event = (
     | JobCancelled
     | EngineUp
     | EngineDown
+    | EngineSuspected
     | EngineProgressed
     | Ticked
 )

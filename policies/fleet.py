@@ -79,6 +79,15 @@ class Fleet:
             self.regroupings += 1
         self._membership_changed(-group.key.places)
 
+    def suspect(self, engine: Engine, suspected: bool) -> None:
+        """Stop or resume giving the engine new jobs."""
+        if engine.suspected == suspected:
+            return
+        engine.group.leave(engine)
+        engine.suspected = suspected
+        engine.group.enter(engine)
+        engine.group.turn(engine, next(self._turn))
+
     def place(self, engine: Engine, running: Running) -> None:
         """A job takes a place."""
         group = engine.group
@@ -101,7 +110,9 @@ class Fleet:
     def views(self) -> tuple[EngineView, ...]:
         """The engines that are up, for whoever asks from outside."""
         return tuple(
-            EngineView(name, key.pool, key.places, key.variants, tuple(engine.running))
+            EngineView(
+                name, key.pool, key.places, key.variants, tuple(engine.running), engine.suspected
+            )
             for name, engine in self.engines.items()
             for key in (engine.group.key,)
         )

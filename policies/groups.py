@@ -55,28 +55,31 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class EngineView:
-    """One engine as the dispatcher sees it; `running` holds job ids in order of their start."""
+    """One engine as the dispatcher sees it; `running` holds job ids in order of their start. A `suspected`
+    one takes no new jobs."""
 
     engine_id: str
     pool: str
     places: int
     variants: frozenset[str]
     running: tuple[str, ...]
+    suspected: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class Engine:
-    """One engine; `running` is in order of start."""
+    """One engine; `running` is in order of start. While `suspected` it takes no new jobs."""
 
     engine_id: str
     group: Group
     running: dict[str, Running] = field(default_factory=dict)
     slot: int = -1  # its index among the open engines of its group
+    suspected: bool = False
 
     @property
     def open(self) -> bool:
-        """Whether a place is free."""
-        return len(self.running) < self.group.key.places
+        """Whether a place is free for a new job."""
+        return not self.suspected and len(self.running) < self.group.key.places
 
 
 class Group:
@@ -111,20 +114,20 @@ class Group:
 
     def enter(self, engine: Engine) -> None:
         """Count an engine in, as it stands now."""
-        places, running = self.key.places, len(engine.running)
-        if running >= places:
+        if not engine.open:
             return
-        self.free_places += places - running
+        running = len(engine.running)
+        self.free_places += self.key.places - running
         self._by_running[running][engine.engine_id] = engine
         engine.slot = len(self.open)
         self.open.append(engine)
 
     def leave(self, engine: Engine) -> None:
         """Count an engine out, before anything about it changes."""
-        places, running = self.key.places, len(engine.running)
-        if running >= places:
+        if not engine.open:
             return
-        self.free_places -= places - running
+        running = len(engine.running)
+        self.free_places -= self.key.places - running
         del self._by_running[running][engine.engine_id]
         last = self.open.pop()
         if last is not engine:

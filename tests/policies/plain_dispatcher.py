@@ -14,6 +14,7 @@ from policies import (
     DropJob,
     EngineDown,
     EngineProgressed,
+    EngineSuspected,
     EngineUp,
     Event,
     Job,
@@ -72,6 +73,10 @@ class PlainDispatcher(PlainRules):
                 self.engine_up(event)
             case EngineDown():
                 self.engine_down(event.engine_id)
+            case EngineSuspected():
+                engine = self.fleet.engine(event.engine_id)
+                if engine is not None:
+                    self.fleet.suspect(engine, event.suspected)
             case EngineProgressed():
                 self.progressed(event)
         return []

@@ -36,10 +36,11 @@ class PlainEngine:
     since: int  # when the number of its jobs last changed
     turn: int  # when it last got a job, or came to have a free place
     running: list[Running] = field(default_factory=list)
+    suspected: bool = False
 
     @property
     def free(self) -> int:
-        return max(0, self.key.places - len(self.running))
+        return 0 if self.suspected else max(0, self.key.places - len(self.running))
 
 
 class PlainFleet:
@@ -69,6 +70,11 @@ class PlainFleet:
         engine = PlainEngine(event.engine_id, key, self.kinds[key], number, number)
         self.engines.append(engine)
         return engine
+
+    def suspect(self, engine: PlainEngine, suspected: bool) -> None:
+        if engine.suspected != suspected:
+            engine.suspected = suspected
+            engine.since = engine.turn = next(self.numbers)
 
     def place(self, engine: PlainEngine, running: Running) -> None:
         engine.running.append(running)

@@ -24,6 +24,7 @@ from policies import (
     EarliestDeadline,
     EngineDown,
     EngineProgressed,
+    EngineSuspected,
     EngineUp,
     Event,
     ExitRules,
@@ -131,7 +132,7 @@ class Script:
         if random.random() < 0.7:
             self.now_s += random.choice((0.5, 1.0, 5.0, 20.0))
         kinds = (self.arrival, self.ending, self.membership, self.progress, self.others)
-        return random.choices(kinds, (12, 5, 1, 4, 2))[0]()
+        return random.choices(kinds, (12, 5, 2, 4, 2))[0]()
 
     def arrival(self) -> Event:
         random = self.random
@@ -178,6 +179,8 @@ class Script:
         engine_id = random.choice(ENGINES)
         if random.random() < 0.4:
             return EngineDown(self.now_s, engine_id)
+        if random.random() < 0.4:
+            return EngineSuspected(self.now_s, engine_id, random.random() < 0.5)
         pool, variants, places, price_per_s = random.choice(KINDS)
         known = [*self.jobs, "stranger1", "stranger2"]
         there = [job for job, engine in self.running() if engine == engine_id]

@@ -32,6 +32,7 @@ from policies import (
     EarliestDeadline,
     EngineDown,
     EngineProgressed,
+    EngineSuspected,
     EngineUp,
     Event,
     ExitRules,
@@ -130,6 +131,7 @@ class DispatcherMachine(RuleBasedStateMachine):
         self.gone: set[str] = set()
         self.expired: set[str] = set()
         self.engines: dict[str, tuple[int, frozenset[str]]] = {}
+        self.suspected: set[str] = set()
         self.announced = 0
 
     # -- helpers --------------------------------------------------------------------------------
@@ -166,6 +168,7 @@ class DispatcherMachine(RuleBasedStateMachine):
         assert job.deadline_s is None or job.deadline_s > self.now_s
         places, variants = self.engines[command.engine_id]
         assert command.service.variant in variants
+        assert command.engine_id not in self.suspected
         if job.fixed:
             assert (command.service.variant, command.service.steps) == (
                 job.variant or "full",
@@ -263,7 +266,18 @@ class DispatcherMachine(RuleBasedStateMachine):
         self._lose(engine_id)
         self.tell(EngineDown(self.now_s, engine_id))
 
+    @precondition(lambda self: self.engines)
+    @rule(pick=picks, suspected=st.booleans())
+    def engine_suspected(self, pick: int, suspected: bool) -> None:
+        engine_id = ENGINES[pick % len(ENGINES)]
+        if suspected and engine_id in self.engines:
+            self.suspected.add(engine_id)
+        else:
+            self.suspected.discard(engine_id)
+        self.tell(EngineSuspected(self.now_s, engine_id, suspected))
+
     def _lose(self, engine_id: str) -> None:
+        self.suspected.discard(engine_id)
         self.engines.pop(engine_id, None)
         for name in [n for n, e in self.running.items() if e == engine_id]:
             del self.running[name]
@@ -310,7 +324,7 @@ class DispatcherMachine(RuleBasedStateMachine):
         for job in self.dispatcher.waiting_jobs():
             variant = service_for(job, LADDER, self.dispatcher.rung, hosted).variant
             assert not any(
-                free[engine_id] > 0 and variant in variants
+                free[engine_id] > 0 and variant in variants and engine_id not in self.suspected
                 for engine_id, (_, variants) in self.engines.items()
             )
 
@@ -326,8 +340,9 @@ class OnePoolMachine(DispatcherMachine):
 
     @invariant()
     def the_line_is_empty_while_a_place_is_free(self) -> None:
-        places = sum(places for places, _ in self.engines.values())
-        assert not self.waiting or len(self.running) == places
+        taking = {e: places for e, (places, _) in self.engines.items() if e not in self.suspected}
+        running = [engine_id for engine_id in self.running.values() if engine_id in taking]
+        assert not self.waiting or len(running) == sum(taking.values())
 
 
 class AnyPolicyMachine(DispatcherMachine):
