@@ -13,9 +13,6 @@ from analysis.virtual_time import Agenda
 from policies.commands import AnnounceRung, LowerJob, StartJob
 from policies.events import EngineDown, EngineProgressed, EngineUp, Event, JobArrived
 
-SILENCE_MAX_S = 10.0
-"""The live driver misses an idle engine that has died after this long."""
-
 Word = AnnounceRung | LowerJob
 
 
@@ -36,18 +33,17 @@ class Hears(Protocol):
 class _Engine:
     """One engine. `span` numbers its plans, so that the end of an old one is recognised.
 
-    `busy` from the first delivery until it finds nothing to do. `known`: the dispatcher takes it
-    for up, which it does for a while after its death.
+    `busy` from the first delivery until it finds nothing to do.
     """
 
-    __slots__ = ("busy", "busy_before_s", "known", "model", "span", "spec", "up")
+    __slots__ = ("busy", "busy_before_s", "model", "span", "spec", "up")
 
     def __init__(self, spec: EngineSpec, model: EngineModel) -> None:
         self.spec = spec
         self.model = model
         self.span = 0
         self.busy = False
-        self.up = self.known = True
+        self.up = True
         self.busy_before_s = 0.0  # in former lives
 
 
@@ -98,9 +94,6 @@ class SimulatedEngines:
             if live is None or live.grant is not grant:
                 continue  # its client hung up while the grant was sent, or the engine was lost
             engine = self._engines[grant.engine_id]
-            if not engine.up:
-                self._is_missed(now_s, engine)
-                continue
             engine.model.submit(Grant(live.job, grant.service, live.arrival.template.encodes))
             if engine.busy:
                 self._disturb(now_s, engine)
@@ -187,9 +180,7 @@ class SimulatedEngines:
 
     def _come_up(self, now_s: float, engine: _Engine) -> None:
         spec = engine.spec
-        engine.up = engine.known = True
-        for live in self._ledger.granted_on(spec.engine_id):
-            self._lose(live)  # granted to it since its death, which nobody had noticed
+        engine.up = True
         event = EngineUp(
             now_s,
             spec.engine_id,
@@ -204,7 +195,8 @@ class SimulatedEngines:
             self._agenda.after(now_s, self._announce_s, self._take_rung, (engine, rung))
 
     def _break_down(self, now_s: float, failure: Failure) -> None:
-        """Gateways that wait for a picture notice at once; an idle engine is missed later."""
+        """As in the live driver: the engine's closing message has all its jobs wait again, and the
+        gateways of those that do not start at once ask again."""
         engine = self._engines[failure.engine_id]
         engine.model.break_down(now_s)
         engine.busy_before_s += engine.model.busy_s
@@ -213,32 +205,11 @@ class SimulatedEngines:
         engine.busy = engine.up = False
         if failure.back_s < math.inf:
             self._agenda.at(failure.back_s, self._come_up, engine)
-        if self._ledger.granted_on(failure.engine_id):
-            self._is_missed(now_s, engine)
-        else:
-            self._agenda.at(now_s + SILENCE_MAX_S, self._silent, (engine, engine.span))
-
-    def _silent(self, now_s: float, what: tuple[_Engine, int]) -> None:
-        engine, span = what
-        if span == engine.span and not engine.up:
-            self._is_missed(now_s, engine)
-
-    def _is_missed(self, now_s: float, engine: _Engine) -> None:
-        """As in the live driver: the first gateway that asks again tells of the engine's death,
-        and all jobs there wait again before the other gateways ask."""
-        if not engine.known:
-            return
-        engine.known = False
-        engine_id = engine.spec.engine_id
-        lost = self._ledger.granted_on(engine_id)
+        lost = self._ledger.granted_on(failure.engine_id)
         for live in lost:
-            self._lose(live)
-        self._dispatcher.tell(now_s, EngineDown(now_s, engine_id))
+            live.lost += 1
+            self._ledger.place_left(live)
+        self._dispatcher.tell(now_s, EngineDown(now_s, failure.engine_id))
         for live in lost:
-            if live.job.job_id in self._ledger.live:
-                again = JobArrived(now_s, live.job, again=True, lost_engine=engine_id)
-                self._dispatcher.tell(now_s, again)
-
-    def _lose(self, live: Live) -> None:
-        live.lost += 1
-        self._ledger.place_left(live)
+            if live.grant is None and live.job.job_id in self._ledger.live:
+                self._dispatcher.tell(now_s, JobArrived(now_s, live.job, again=True))

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count
 
 import torch
 
+from pipelines.calls import Calls, Key
 from pipelines.convergence import ThresholdTuner
 from pipelines.denoising import Signals, step_rows
 from pipelines.desk import Due, Notes, Ready
-from pipelines.faults import NOT_A_NUMBER, OUT_OF_MEMORY, free_cached_memory, is_out_of_memory
-from pipelines.jobs import EarlyExit, EngineEvent, PictureFailed, StepDone
+from pipelines.faults import NOT_A_NUMBER
+from pipelines.jobs import EarlyExit, EngineEvent, PictureFailed, PictureRequest, StepDone
 from pipelines.loading import Variant
 from pipelines.preparing import embeddings_of
 from pipelines.running import RunningJob
 from pipelines.service_costs import ServiceCosts
 from pipelines.slots import SlotBank
-from pipelines.streams import stamped, take_over
+from pipelines.streams import stamped
 from policies.exits import ExitRules, changed
 from policies.nouns import Ladder
-
-logger = logging.getLogger(__name__)
 
 BANKS_KEPT = 8
 """Empty banks beyond this many are given up when another one is needed."""
@@ -31,7 +30,6 @@ BANKS_KEPT = 8
 class Batches:
     """What runs in one engine. Only the denoising thread uses it.
 
-    `limit` is the largest number of jobs in one call of a model; running out of memory halves it.
     A boundary is `begin`, then `step`, then `hand_out` for what it leaves to others.
     """
 
@@ -43,8 +41,9 @@ class Batches:
         rules: ExitRules,
         tuner: ThresholdTuner | None,
         costs: ServiceCosts,
+        calls: Calls,
     ) -> None:
-        self.limit = places
+        self._calls = calls
         self._costs = costs
         self._due: list[Due] = []
         self._left: list[str] = []
@@ -68,29 +67,33 @@ class Batches:
                 self._leave(bank, job)
         events: list[EngineEvent] = []
         for one in notes.ready:
-            events += self._join(one)
+            events += self._own("join", one.request, partial(self._join, one))
         asked = self._asked_to_exit(notes)
         for bank in list(self._banks.values()):
             for job in _by_age(bank):
                 if asked is None or job.request.job_id in asked:
-                    self._exit_early(bank, job, notes)
+                    exit_early = partial(self._exit_early, bank, job, notes)
+                    events += self._own("exit", job.request, exit_early)
         return events
 
     def step(self) -> list[EngineEvent]:
         """One step of every running job; what has come to its end leaves the batch."""
         events: list[EngineEvent] = []
         for bank in [bank for bank in self._banks.values() if bank.jobs]:
-            for job in [job for job in bank.jobs if not job.guidance_due]:
-                bank.drop_guidance(job)
+            for job in [job for job in bank.jobs[: bank.guided] if not job.guidance_due]:
+                events += self._own("guidance", job.request, partial(bank.drop_guidance, job))
             events += self._step_bank(bank)
-        for signal in self._signals.arrived():
+        running = [job.request for bank in self._banks.values() for job in bank.jobs]
+        for signal in self._calls.waited("step", running, self._signals.arrived):
             signal.job.broken |= not signal.finite
             if signal.job.watched and self._tuner is not None:
                 steps = signal.job.steps_run
                 signal.job.converged |= self._tuner.exits(steps, signal.change)
         for bank in self._banks.values():
             for job in _by_age(bank):
-                events += self._after_step(bank, job)
+                told: list[EngineEvent] = []
+                after = partial(self._after_step, bank, job, told)
+                events += self._own("after", job.request, after) or told
         return events
 
     def hand_out(self) -> tuple[list[Due], list[str]]:
@@ -101,32 +104,38 @@ class Batches:
     def warm_up(self, variant: Variant, width: int, height: int) -> None:
         """Call the variant's model with every number of rows that it will be called with."""
         text = variant.encoder.encode((None,))[0]
-        self._bank_for(variant, width, height).warm_up(text)
+        rehearse = partial(self._bank_for(variant, width, height).rehearse, text=text)
+        key = Key(variant.name, width, height, "step")
+        self._calls.warm_up(key, 2 if variant.guided else 1, rehearse, variant.rows_for)
 
     # -- joining and leaving --------------------------------------------------------------------
 
-    def _join(self, ready: Ready) -> list[EngineEvent]:
+    def _own(
+        self, stage: str, request: PictureRequest, work: Callable[[], object]
+    ) -> list[EngineEvent]:
+        """Do what concerns one job alone; if it fails, the job leaves the batch."""
+        key = Key(request.service.variant, request.width, request.height, stage)
+        failed = self._calls.run(key, (request,), lambda first, last: work())
+        if failed:
+            self._due = [one for one in self._due if one.job.request is not request]
+            held = [(bank, job) for bank in self._banks.values() for job in bank.jobs]
+            for bank, job in held:
+                if job.request is request:
+                    bank.leave(job)
+            self._left.append(request.job_id)
+        return [*failed]
+
+    def _join(self, ready: Ready) -> None:
         request = ready.request
         variant = self._variants[request.service.variant]
-        texts = [ready.prompt] + ([] if ready.negative is None else [ready.negative])
-        take_over(ready.stamp, [text.tokens for text in texts])
-        take_over(ready.stamp, [text.pooled for text in texts if text.pooled is not None])
         audited = (
             request.converge and self._tuner is not None and self._tuner.is_audited(request.job_id)
         )
         job = RunningJob(request, variant, ready.started_s, audited=audited)
-        try:
-            bank = self._bank_for(variant, request.width, request.height)
-            latents = job.draw().to(variant.device) * job.plan.initial_scale
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            free_cached_memory()
-            self._left.append(request.job_id)
-            return [PictureFailed(request.job_id, OUT_OF_MEMORY)]
+        latents = job.draw().to(variant.device) * job.plan.initial_scale
         job.joined = next(self._joined)
+        bank = self._bank_for(variant, request.width, request.height)
         bank.join(job, latents, ready.prompt, ready.negative)
-        return []
 
     def _bank_for(self, variant: Variant, width: int, height: int) -> SlotBank:
         """The bank of this variant and size. Banks step in the order in which they came to life."""
@@ -215,58 +224,43 @@ class Batches:
     # -- one step -------------------------------------------------------------------------------
 
     def _step_bank(self, bank: SlotBank) -> list[EngineEvent]:
-        """Step all jobs of a bank, in slices of at most `limit`.
+        """Step all jobs of a bank, in as few calls as memory allows; who cannot be stepped fails."""
+        size = bank.width, bank.height
+        jobs = tuple(bank.jobs)
 
-        A slice that does not fit into memory is halved, for good; nothing in it has moved. A job
-        that does not fit alone fails.
-        """
-        events: list[EngineEvent] = []
-        failed: list[RunningJob] = []
-        first = 0
-        while first < len(bank.jobs):
-            last = min(first + self.limit, len(bank.jobs))
+        def step(first: int, last: int) -> None:
             guided, began_s = bank.guided_in(first, last), self._costs.clock()
-            try:
-                signals = step_rows(bank, first, last)
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                free_cached_memory()
-                if last - first == 1:
-                    failed.append(bank.jobs[first])
-                    first = last
-                else:
-                    self.limit = (last - first) // 2
-                    logger.warning("out of memory: at most %d jobs a call from now on", self.limit)
-                continue
-            size = bank.width, bank.height
+            step_rows(bank, first, last, self._signals)
             self._costs.stepped(bank.variant.name, size, last - first, guided, began_s)
-            jobs = bank.jobs[first:last]
-            self._signals.send(jobs, signals)
-            first = last
-        for job in failed:
-            self._leave(bank, job)
-            events.append(PictureFailed(job.request.job_id, OUT_OF_MEMORY))
-        return events
 
-    def _after_step(self, bank: SlotBank, job: RunningJob) -> list[EngineEvent]:
+        key, requests = Key(bank.variant.name, *size, "step"), [job.request for job in jobs]
+        failed = self._calls.run(key, requests, step, bank.rehearse, bank.rows_in)
+        gone = {one.job_id for one in failed}
+        for job in jobs:
+            if job.request.job_id in gone:
+                self._leave(bank, job)
+        return [*failed]
+
+    def _after_step(self, bank: SlotBank, job: RunningJob, told: list[EngineEvent]) -> None:
+        """See to what a step has brought, and tell it last."""
         job_id = job.request.job_id
         if job.broken:
             self._leave(bank, job)
-            return [PictureFailed(job_id, NOT_A_NUMBER)]
+            told.append(PictureFailed(job_id, NOT_A_NUMBER, "not_a_number"))
+            return
         state = bank.state
         job.remember(state.estimate[job.row])
         if job.remaining == 0:
             audit = job.audit()
+            self._finish(bank, job, state.latents)
             if audit is not None and self._tuner is not None:
                 self._tuner.add(audit)
-            self._finish(bank, job, state.latents)
         elif job.converged:
             self._finish(bank, job, state.estimate, "converged")
         elif job.partial_due():
             self._decode(job, state.estimate, job.partials_sent)
             job.partials_sent += 1
-        return [StepDone(job_id, job.steps_run, job.steps_planned)]
+        told.append(StepDone(job_id, job.steps_run, job.steps_planned))
 
 
 def _by_age(bank: SlotBank) -> list[RunningJob]:

@@ -32,10 +32,10 @@ class Signals:
 
     def __init__(self, late: bool) -> None:
         self._late = late
-        self._sent: list[_Parcel] = []
-        self._under_way: list[_Parcel] = []
+        self._sent: list[Parcel] = []
+        self._under_way: list[Parcel] = []
 
-    def send(self, jobs: Sequence[RunningJob], values: torch.Tensor) -> None:
+    def packed(self, jobs: Sequence[RunningJob], values: torch.Tensor) -> Parcel:
         """Start the way of `values` (2, jobs): 1 where finite, and the change."""
         event = None
         if values.is_cuda:
@@ -44,7 +44,11 @@ class Signals:
             event = torch.cuda.Event()
             event.record()
             values = there
-        self._sent.append(_Parcel(tuple(jobs), values, event))
+        return Parcel(tuple(jobs), values, event)
+
+    def send(self, parcel: Parcel) -> None:
+        """Have what is packed arrive; this cannot fail."""
+        self._sent.append(parcel)
 
     def arrived(self) -> list[Signal]:
         """What is there to be read at the end of this boundary."""
@@ -54,7 +58,9 @@ class Signals:
 
 
 @dataclass(frozen=True, slots=True)
-class _Parcel:
+class Parcel:
+    """The signals of one step on their way to the host."""
+
     jobs: tuple[RunningJob, ...]
     values: torch.Tensor
     event: torch.cuda.Event | None
@@ -67,12 +73,14 @@ class _Parcel:
         return [Signal(job, bool(sound), change) for job, sound, change in rows]
 
 
-def step_rows(bank: SlotBank, first: int, last: int) -> torch.Tensor:
+def step_rows(
+    bank: SlotBank, first: int, last: int, signals: Signals | None = None
+) -> torch.Tensor:
     """Move rows first..last of the bank one stage on with a single model call.
 
-    Returns (2, rows): 1 where the new latents are finite, and the change of the clean estimate.
-    A broken row does not touch its neighbours, for no operation mixes rows. If the accelerator runs
-    out of memory, no row has moved.
+    Returns (2, rows): 1 where the new latents are finite, and the change of the clean estimate;
+    `signals` has them sent. A broken row does not touch its neighbours, for no operation mixes
+    rows. Whatever fails, no row has moved: all is computed first and then written at once.
     """
     jobs = bank.jobs[first:last]
     guided = bank.guided_in(first, last)
@@ -84,18 +92,20 @@ def step_rows(bank: SlotBank, first: int, last: int) -> torch.Tensor:
     if any(math.isfinite(job.plan.clip) for job in jobs):
         clips = bank.settings(first, last)[2]
     state = bank.rows(first, last)
-    watched = any(job.watched for job in jobs)
-    before = state.estimate.clone() if watched else None
-    advance(state, outputs, noise, coefficients, clips, terms)
-    bank.next_stage(first, last)
+    following = advance(state, outputs, noise, coefficients, clips, terms)
+    finite = torch.isfinite(following.latents).flatten(1).all(1).float()
+    change = torch.full_like(finite, math.nan)
+    if any(job.watched for job in jobs):
+        size = following.estimate.flatten(1).norm(dim=1)
+        change = (following.estimate - state.estimate).flatten(1).norm(dim=1) / size
+    values = torch.stack((finite, change))
+    parcel = None if signals is None else signals.packed(jobs, values)
+    bank.move_on(first, last, state, following)
     for position, job in enumerate(jobs):
         job.moved(position < guided)
-    finite = torch.isfinite(state.latents).flatten(1).all(1).float()
-    if before is None:
-        return torch.stack((finite, torch.full_like(finite, math.nan)))
-    size = state.estimate.flatten(1).norm(dim=1)
-    change = (state.estimate - before).flatten(1).norm(dim=1) / size
-    return torch.stack((finite, change))
+    if signals is not None and parcel is not None:
+        signals.send(parcel)
+    return values
 
 
 def _guided(bank: SlotBank, first: int, last: int, outputs: torch.Tensor) -> torch.Tensor:

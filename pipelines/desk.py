@@ -31,7 +31,6 @@ class Ready:
     prompt: Embedding
     negative: Embedding | None
     started_s: float
-    stamp: torch.cuda.Event | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +210,13 @@ class Desk:
             self._changed.notify_all()
 
     def forget(self, job_ids: Iterable[str]) -> None:
-        """These jobs are over."""
+        """These jobs are over. One that still runs, for an intermediate picture of it failed, is
+        dropped at the next boundary."""
+        gone = set(job_ids)
         with self._changed:
-            self._forget(job_ids)
+            self._due = deque(d for d in self._due if d.job.request.job_id not in gone)
+            self._cancelled |= gone & self._running
+            self._forget(gone - self._running)
             self._changed.notify_all()
 
     def _forget(self, job_ids: Iterable[str]) -> None:

@@ -10,7 +10,10 @@ from typing import Any
 
 import torch
 
+from pipelines.streams import stamped
+
 EMBEDDINGS_KEPT = 256
+PLAIN_TEXT = "a red circle"
 
 
 class PromptTooLongError(ValueError):
@@ -19,10 +22,18 @@ class PromptTooLongError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """One encoded text: `tokens` (1, positions, width); `pooled` (1, width) for SDXL models."""
+    """One encoded text: `tokens` (1, positions, width); `pooled` (1, width) for SDXL models.
+
+    Another stream may read it once that has passed `stamp`.
+    """
 
     tokens: torch.Tensor
     pooled: torch.Tensor | None
+    stamp: torch.cuda.Event | None = None
+
+    def parts(self) -> list[torch.Tensor]:
+        """The tensors that there are."""
+        return [self.tokens] if self.pooled is None else [self.tokens, self.pooled]
 
 
 class Encoder:
@@ -74,6 +85,11 @@ class Encoder:
         with self._one_at_a_time:
             return self._encode(texts)
 
+    def rehearse(self, count: int = 1) -> None:
+        """Run the encoder on `count` plain texts, past the cache."""
+        with self._one_at_a_time:
+            self._run([PLAIN_TEXT] * count)
+
     def _encode(self, texts: Sequence[str | None]) -> list[Embedding]:
         missing = [text for text in dict.fromkeys(texts) if text not in self._cache]
         fresh = dict(zip(missing, self._run(missing), strict=True)) if missing else {}
@@ -85,7 +101,7 @@ class Encoder:
             self._cache.popitem(last=False)
         return [found[text] for text in texts]
 
-    def _run(self, texts: list[str | None]) -> list[Embedding]:
+    def _run(self, texts: Sequence[str | None]) -> list[Embedding]:
         result = self._pipeline.encode_prompt(
             [text or "" for text in texts],
             device=self._device,
@@ -93,7 +109,7 @@ class Encoder:
             do_classifier_free_guidance=False,
         )
         tokens, pooled = result[0], result[2] if len(result) == 4 else None
-        embeddings = []
+        copies = []
         for row, text in enumerate(texts):
             # Copies: a view would keep the whole call's texts in memory with this one.
             own = tokens[row : row + 1].clone()
@@ -101,5 +117,6 @@ class Encoder:
             if text is None and self._zeros_for_none:
                 own = torch.zeros_like(own)
                 own_pooled = None if own_pooled is None else torch.zeros_like(own_pooled)
-            embeddings.append(Embedding(own, own_pooled))
-        return embeddings
+            copies.append((own, own_pooled))
+        stamp = stamped(tokens)
+        return [Embedding(*own, stamp) for own in copies]

@@ -4,24 +4,31 @@ The engine has no thread of its own. `step` is a whole boundary: `prepare` (enco
 texts), `denoise` (one step of everything that runs), `finish` (decode what is due). With two
 threads one calls `denoise` and the other `prepare` and `finish`, so that texts and pictures do not
 hold up the batch. `submit`, `cancel`, `announce`, `lower` and `finish_now` may be called from any
-thread.
+thread. What fails is its own job's `PictureFailed`; `pipelines.faults.EngineBroken` comes out of the
+work if the engine can compute no more, and any other exception there is a mistake in the engine.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import torch
 
 from pipelines.batches import Batches
+from pipelines.calls import Call, Calls, Key
 from pipelines.convergence import ConvergenceSettings, ThresholdTuner
 from pipelines.desk import Desk, Due, Part
-from pipelines.finishing import decode_due
+from pipelines.faults import is_out_of_memory
+from pipelines.finishing import decode_due, rehearse_decoding
 from pipelines.jobs import (
     PARTIALS_MAX,
+    BatchLimit,
     EngineEvent,
+    InvalidRequest,
     PictureDone,
     PictureFailed,
     PictureRequest,
@@ -85,15 +92,19 @@ class StepEngine:
         self._clock = clock
         self._desk = Desk(max_batch)
         self.costs = ServiceCosts()
-        self._batches = Batches(self.variants, ladder, max_batch, rules, self.tuner, self.costs)
-        self._side = SideStream(next(iter(self.variants.values())).device)
+        device = next(iter(self.variants.values())).device
+        self._calls = Calls(max_batch, device, self._desk.job_ids)
+        self._batches = Batches(
+            self.variants, ladder, max_batch, rules, self.tuner, self.costs, self._calls
+        )
+        self._side = SideStream(device)
 
     # -- from any thread ------------------------------------------------------------------------
 
     def submit(self, request: PictureRequest) -> None:
         """Ask for a picture; it joins the batch at the first boundary with a free place.
 
-        ValueError if the engine could never make it, or already has a job of that id.
+        InvalidRequest if the engine could never make it, ValueError if it has a job of that id.
         """
         self._check(request)
         self._desk.submit(request)
@@ -129,9 +140,13 @@ class StepEngine:
         return self._desk.job_ids()
 
     @property
-    def batch_limit(self) -> int:
-        """The largest number of jobs in one call of a model; halved when memory runs out."""
-        return self._batches.limit
+    def call(self) -> Call | None:
+        """What the engine is doing; None between calls."""
+        return self._calls.call
+
+    def batch_limits(self) -> tuple[BatchLimit, ...]:
+        """Where memory does not hold as many jobs in a call as the batch has places."""
+        return self._calls.limits()
 
     # -- waiting --------------------------------------------------------------------------------
 
@@ -165,10 +180,11 @@ class StepEngine:
         events: list[EngineEvent] = []
         newcomers = self._desk.take_newcomers()
         for name, requests in _grouped(newcomers, lambda request: request.service.variant):
-            began_s = self.costs.clock()
+            variant = self.variants[name]
             with self._side.used():
-                ready, failed = prepare_jobs(self.variants[name], requests, self._clock)
-            self.costs.encoded(name, len(requests), began_s)
+                ready, failed = prepare_jobs(
+                    variant, requests, self._clock, self._calls, self.costs
+                )
             self._desk.put_ready(ready)
             events += failed
         self._forget_ended(events)
@@ -189,12 +205,12 @@ class StepEngine:
         """Decode the pictures that are due, all of one variant and size in one call."""
         self._settle_threads()
         events: list[EngineEvent] = []
-        for (name, *size), due in _grouped(self._desk.take_due(), _decoding_key):
-            began_s = self.costs.clock()
+        for (name, _, _), due in _grouped(self._desk.take_due(), _decoding_key):
             with self._side.used():
-                events += decode_due(due, self._clock)
-            self.costs.decoded(name, (size[0], size[1]), len(due), began_s)
+                events += decode_due(self.variants[name], due, self._clock, self._calls, self.costs)
         self._desk.decoded()
+        failed = {event.job_id: event for event in events if isinstance(event, PictureFailed)}
+        events = [event for event in events if event.job_id not in failed] + [*failed.values()]
         self._forget_ended(events)
         return events
 
@@ -202,34 +218,63 @@ class StepEngine:
     def warm_up(self, width: int, height: int) -> None:
         """Call every variant's model once with every number of rows that it will be called with.
 
-        Compiled models are compiled here and not on the first clients' time.
+        Compiled models are compiled here and not on the first clients' time, and while cuDNN tries
+        its kernels (on a card, with a compiled model) encoders and decoders are called as well.
+        What does not fit into memory becomes a limit; RuntimeError if that is one job alone.
         """
         self._settle_threads()  # a compiled graph holds for one number of threads
-        for variant in self.variants.values():
-            self._batches.warm_up(variant, width, height)
+        try:
+            for variant in self.variants.values():
+                self._batches.warm_up(variant, width, height)
+                if torch.backends.cudnn.benchmark:
+                    self._warm_up_beside(variant, width, height)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise RuntimeError(
+                f"Memory does not hold one picture of {width}x{height} with variant "
+                f"{variant.name!r}; serve a smaller size, set offload, or use a smaller dtype."
+            ) from error
+
+    def _warm_up_beside(self, variant: Variant, width: int, height: int) -> None:
+        name = variant.name
+        decode = partial(rehearse_decoding, variant, width, height)
+        with self._side.used():
+            texts = 2 if variant.guided else 1
+            self._calls.warm_up(Key(name, 0, 0, "encode"), texts, variant.encoder.rehearse)
+            self._calls.warm_up(Key(name, width, height, "decode"), 1, decode)
 
     def _check(self, request: PictureRequest) -> None:
+        """InvalidRequest names the parameter for which the engine could never make the picture."""
         name = request.service.variant
-        if name not in self.variants:
-            raise ValueError(
-                f"Variant {name!r} is not in this engine; it has {', '.join(self.variants)}."
-            )
+        with _blaming("model"):
+            if name not in self.variants:
+                raise ValueError(
+                    f"Variant {name!r} is not in this engine; it has {', '.join(self.variants)}."
+                )
         variant = self.variants[name]
-        variant.check_size(request.width, request.height)
-        if request.width * request.height > self._max_pixels:
-            raise ValueError(
-                f"A picture may have {self._max_pixels} pixels, {request.width}x{request.height} "
-                "has more."
-            )
-        if not 0 <= request.partials <= PARTIALS_MAX:
-            raise ValueError(f"partials must be 0 to {PARTIALS_MAX}, got {request.partials}.")
-        if not 0 <= request.guidance_rescale <= 1:
-            raise ValueError(
-                f"guidance_rescale must be between 0 and 1, got {request.guidance_rescale}."
-            )
-        if request.converge and self.tuner is None:
-            raise ValueError("This engine has no convergence exit; ask without converge.")
-        variant.sampler_for(request.sampler).plan(request.service.steps)
+        with _blaming("size"):
+            variant.check_size(request.width, request.height)
+            if request.width * request.height > self._max_pixels:
+                raise ValueError(
+                    f"A picture may have {self._max_pixels} pixels, "
+                    f"{request.width}x{request.height} has more."
+                )
+        with _blaming("partials"):
+            if not 0 <= request.partials <= PARTIALS_MAX:
+                raise ValueError(f"partials must be 0 to {PARTIALS_MAX}, got {request.partials}.")
+        with _blaming("guidance_rescale"):
+            if not 0 <= request.guidance_rescale <= 1:
+                raise ValueError(
+                    f"guidance_rescale must be between 0 and 1, got {request.guidance_rescale}."
+                )
+        with _blaming("converge"):
+            if request.converge and self.tuner is None:
+                raise ValueError("This engine has no convergence exit; ask without converge.")
+        with _blaming("sampler"):
+            sampler = variant.sampler_for(request.sampler)
+        with _blaming("steps"):
+            sampler.plan(request.service.steps)
 
     def _check_rung(self, rung: int) -> None:
         if not 0 <= rung < len(self.ladder):
@@ -244,6 +289,15 @@ class StepEngine:
         ended = [event.job_id for event in events if isinstance(event, PictureDone | PictureFailed)]
         if ended:
             self._desk.forget(ended)
+
+
+@contextmanager
+def _blaming(param: str) -> Iterator[None]:
+    """Say which parameter of a request a complaint is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise InvalidRequest(str(error), param) from error
 
 
 def _check_ladder(variants: Mapping[str, Variant], ladder: Ladder) -> None:

@@ -3,40 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
+from pipelines.calls import Calls, Key
 from pipelines.desk import Due
-from pipelines.faults import NOT_A_NUMBER, OUT_OF_MEMORY, free_cached_memory, is_out_of_memory
+from pipelines.faults import NOT_A_NUMBER
 from pipelines.jobs import EngineEvent, PartialPicture, PictureDone, PictureFailed
+from pipelines.loading import Variant
+from pipelines.service_costs import ServiceCosts
 from pipelines.streams import take_over
 
 
-def decode_due(due: Sequence[Due], clock: Callable[[], float]) -> list[EngineEvent]:
+def decode_due(
+    variant: Variant,
+    due: Sequence[Due],
+    clock: Callable[[], float],
+    calls: Calls,
+    costs: ServiceCosts,
+) -> list[EngineEvent]:
     """Decode latents of one variant and one size in one call of the autoencoder.
 
-    Pictures with a number that is none fail. If memory runs out the batch is halved until it fits.
+    Pictures with a number that is none fail.
     """
-    try:
-        for one in due:
-            take_over(one.stamp, (one.latents,))
-        pictures = due[0].job.variant.decoder.decode(torch.cat([one.latents for one in due]))
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        free_cached_memory()
-        if len(due) == 1:
-            return [PictureFailed(due[0].job.request.job_id, OUT_OF_MEMORY)]
-        half = len(due) // 2
-        return decode_due(due[:half], clock) + decode_due(due[half:], clock)
-    ended_s = clock()
+    requests = [one.job.request for one in due]
+    size = requests[0].width, requests[0].height
     events: list[EngineEvent] = []
-    for one, picture in zip(due, pictures, strict=True):
-        job_id = one.job.request.job_id
-        if picture is None:
-            events.append(PictureFailed(job_id, NOT_A_NUMBER))
-        elif one.partial is None:
-            events.append(PictureDone(job_id, picture, one.job.facts(ended_s)))
-        else:
-            events.append(PartialPicture(job_id, one.partial, picture))
-    return events
+
+    def decode(first: int, last: int) -> None:
+        began_s = costs.clock()
+        for one in due[first:last]:
+            take_over(one.stamp, (one.latents,))
+        pictures = variant.decoder.decode(torch.cat([one.latents for one in due[first:last]]))
+        ended_s = clock()
+        for one, picture in zip(due[first:last], pictures, strict=True):
+            job_id = one.job.request.job_id
+            if picture is None:
+                events.append(PictureFailed(job_id, NOT_A_NUMBER, "not_a_number"))
+            elif one.partial is None:
+                events.append(PictureDone(job_id, picture, one.job.facts(ended_s)))
+            else:
+                events.append(PartialPicture(job_id, one.partial, picture))
+        costs.decoded(variant.name, size, last - first, began_s)
+
+    key, proof = Key(variant.name, *size, "decode"), partial(rehearse_decoding, variant, *size)
+    failed = calls.run(key, requests, decode, proof)
+    return [*events, *failed]
+
+
+def rehearse_decoding(variant: Variant, width: int, height: int, count: int = 1) -> None:
+    """Decode `count` pictures of zeros."""
+    shape = (count, *variant.latent_shape(width, height)[1:])
+    variant.decoder.decode(torch.zeros(shape, device=variant.device))

@@ -14,6 +14,7 @@ Picture = npt.NDArray[np.uint8]
 """Pixels, uint8 of shape (height, width, 3)."""
 
 EarlyExit = Literal["none", "replan", "finish", "hand_over", "converged"]
+FailureKind = Literal["out_of_memory", "not_a_number", "error"]
 PARTIALS_MAX = 3
 
 
@@ -25,7 +26,8 @@ class PictureRequest:
     guided output back to the spread of the prompted one. `floor` is the lowest acceptable rung as a
     ladder index; `fixed` forbids early exits that the load asks for, `pinned` only a change of
     variant. `converge` lets the job end once its clean estimate stands still. `partials` (0 to 3) asks for that many intermediate
-    pictures, spread evenly over the plan.
+    pictures, spread evenly over the plan. `alone`: run in calls of its own, because it was in a
+    call that broke an engine.
     """
 
     job_id: str
@@ -43,6 +45,18 @@ class PictureRequest:
     pinned: bool = False
     converge: bool = False
     partials: int = 0
+    alone: bool = False
+
+
+class InvalidRequest(ValueError):
+    """The engine could never make this picture: one sentence about the parameter named `param`."""
+
+    def __init__(self, message: str, param: str) -> None:
+        super().__init__(message, param)
+        self.param = param
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +117,19 @@ class PictureFailed:
 
     job_id: str
     message: str
+    kind: FailureKind
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimit:
+    """At most `limit` jobs share a call of this stage ("encode" of 0x0, "step" or "decode"), because
+    memory ran out."""
+
+    variant: str
+    width: int
+    height: int
+    stage: str
+    limit: int
 
 
 EngineEvent = StepDone | PartialPicture | PictureDone | PictureFailed

@@ -19,6 +19,7 @@ import math
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 
@@ -100,8 +101,7 @@ class Plan:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SolverState:
+class SolverState(NamedTuple):
     """What a batch of jobs carries from step to step; each (B, C, h, w), float32.
 
     `latents` are x at the level reached, `estimate` the latest clean estimate, `earlier` the one
@@ -121,13 +121,13 @@ def advance(
     coefficients: torch.Tensor,
     clips: torch.Tensor | None,
     terms: AbstractSet[str],
-) -> None:
-    """One step of a batch, in place: row i of `state` follows row i of `coefficients`.
+) -> SolverState:
+    """The state after one step of a batch: row i of `state` follows row i of `coefficients`.
 
     `outputs` (B, C, h, w) are the model's, `coefficients` (B, len(COLUMNS)) rows of `Plan.table`,
     `clips` (B,) the plans' bounds (None if nobody clips), `terms` the union of the plans' terms.
-    `noise` is unit noise, needed where "next_noise" is among the terms. Nothing is written before
-    everything is computed, so running out of memory leaves the state as it was.
+    `noise` is unit noise, needed where "next_noise" is among the terms. Nothing is written; what a
+    step leaves as it is comes back as it came.
     """
     columns = coefficients.view(*coefficients.shape, 1, 1, 1).unbind(1)
     k = dict(zip(COLUMNS, columns, strict=True))
@@ -147,8 +147,6 @@ def advance(
         following = following + k["next_before"] * before
     if "next_noise" in terms and noise is not None:
         following = following + k["next_noise"] * noise
-    if corrects:
-        state.corrected.copy_(x)
-        state.earlier.copy_(before)
-    state.estimate.copy_(estimate)
-    state.latents.copy_(following)
+    if not corrects:
+        return SolverState(following, estimate, state.earlier, state.corrected)
+    return SolverState(following, estimate, before.clone(), x)

@@ -4,43 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from pipelines.calls import Calls, Key
 from pipelines.desk import Ready
 from pipelines.encoding import Embedding, PromptTooLongError
-from pipelines.faults import OUT_OF_MEMORY, free_cached_memory, is_out_of_memory
 from pipelines.jobs import PictureFailed, PictureRequest
 from pipelines.loading import Variant
 from pipelines.running import guidance_of
-from pipelines.streams import stamped
+from pipelines.service_costs import ServiceCosts
 
 
 def prepare_jobs(
-    variant: Variant, requests: Sequence[PictureRequest], clock: Callable[[], float]
+    variant: Variant,
+    requests: Sequence[PictureRequest],
+    clock: Callable[[], float],
+    calls: Calls,
+    costs: ServiceCosts,
 ) -> tuple[list[Ready], list[PictureFailed]]:
     """Encode the texts of all requests in one call; those that cannot be are failures."""
     started_s = clock()
-    fitting: list[PictureRequest] = []
-    failed: list[PictureFailed] = []
-    for request in requests:
-        try:
-            for text in texts_of(request, variant):
-                variant.encoder.check_length(text or "")
-            fitting.append(request)
-        except PromptTooLongError as error:
-            failed.append(PictureFailed(request.job_id, str(error)))
-    try:
-        return _encoded(variant, fitting, started_s), failed
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        free_cached_memory()
-    if len(fitting) == 1:
-        return [], [*failed, PictureFailed(fitting[0].job_id, OUT_OF_MEMORY)]
     ready: list[Ready] = []
-    for request in fitting:  # one at a time takes less
-        prepared, broken = prepare_jobs(variant, [request], clock)
-        ready += prepared
-        failed += broken
-    return ready, failed
+    refused: list[PictureFailed] = []
+
+    def encode(first: int, last: int) -> None:
+        began_s = costs.clock()
+        faults = {one.job_id: _too_long(one, variant) for one in requests[first:last]}
+        fitting = [one for one in requests[first:last] if faults[one.job_id] is None]
+        wanted = [text for one in fitting for text in texts_of(one, variant)]
+        embeddings = dict(zip(wanted, variant.encoder.encode(wanted), strict=True))
+        for one in fitting:
+            prompt, *negative = (embeddings[text] for text in texts_of(one, variant))
+            ready.append(Ready(one, prompt, negative[0] if negative else None, started_s))
+        refused.extend(
+            PictureFailed(job_id, said, "error") for job_id, said in faults.items() if said
+        )
+        costs.encoded(variant.name, last - first, began_s)
+
+    key = Key(variant.name, 0, 0, "encode")
+    failed = calls.run(key, requests, encode, variant.encoder.rehearse)
+    return ready, refused + failed
 
 
 def texts_of(request: PictureRequest, variant: Variant) -> tuple[str | None, ...]:
@@ -56,12 +57,10 @@ def embeddings_of(request: PictureRequest, variant: Variant) -> tuple[Embedding,
     return prompt, negative[0] if negative else None
 
 
-def _encoded(variant: Variant, requests: Sequence[PictureRequest], started_s: float) -> list[Ready]:
-    wanted = [text for request in requests for text in texts_of(request, variant)]
-    embeddings = dict(zip(wanted, variant.encoder.encode(wanted), strict=True))
-    ready = []
-    for request in requests:
-        prompt, *negative = (embeddings[text] for text in texts_of(request, variant))
-        stamp = stamped(prompt.tokens)
-        ready.append(Ready(request, prompt, negative[0] if negative else None, started_s, stamp))
-    return ready
+def _too_long(request: PictureRequest, variant: Variant) -> str | None:
+    try:
+        for text in texts_of(request, variant):
+            variant.encoder.check_length(text or "")
+    except PromptTooLongError as error:
+        return str(error)
+    return None

@@ -13,6 +13,7 @@ from pipelines.encoding import Encoder
 from pipelines.engine import StepEngine
 from pipelines.jobs import EngineEvent, PictureFailed, PictureRequest
 from pipelines.loading import Variant
+from pipelines.streams import synchronise
 from policies.nouns import Ladder, Rung, Service
 
 STEPS_PER_FILL = 40  # steps that one set of jobs is measured for before fresh ones replace it
@@ -79,7 +80,7 @@ class StepRig:
         failed = next((event for event in events if isinstance(event, PictureFailed)), None)
         if failed is not None:
             raise ValueError(f"Variant {self._variant.name!r} cannot be measured: {failed.message}")
-        if self._engine.batch_limit < self._batch:
+        if self._engine.batch_limits():
             raise ValueError(
                 f"Variant {self._variant.name!r} cannot be measured: memory does not hold a batch "
                 f"of {self._batch}; profile with smaller --batches."
@@ -138,9 +139,3 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
     work()
     synchronise(device)
     return time.perf_counter() - start_s
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for the accelerator; work on the CPU is never pending."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

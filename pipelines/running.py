@@ -41,6 +41,7 @@ class RunningJob:
         # On the CPU, so that a seed gives the same picture on every device, as the library does
         # with a CPU generator. The same generator goes on to give the sampler's own noise.
         self._generator = torch.Generator("cpu").manual_seed(request.seed)
+        self._step_noise: torch.Tensor | None = None
 
     @property
     def stage(self) -> Stage:
@@ -71,9 +72,17 @@ class RunningJob:
 
     def draw(self) -> torch.Tensor:
         """Unit noise (1, C, h, w), float32 on the CPU: the numbers the library would draw here."""
+        return self._drawn().float()
+
+    def step_noise(self) -> torch.Tensor:
+        """What is drawn for the next step, once however often that is tried."""
+        if self._step_noise is None:
+            self._step_noise = self._drawn()
+        return self._step_noise.float()
+
+    def _drawn(self) -> torch.Tensor:
         shape = self.variant.latent_shape(self.request.width, self.request.height)
-        dtype = DTYPES[self.variant.dtype]
-        return torch.randn(shape, generator=self._generator, dtype=dtype).float()
+        return torch.randn(shape, generator=self._generator, dtype=DTYPES[self.variant.dtype])
 
     def replan(self, planned: int) -> float:
         """Shorten the whole run to `planned` steps, keeping the noise level reached.
@@ -105,6 +114,7 @@ class RunningJob:
         self.stages_done += 1
         self.steps_run += 1
         self.guided_steps += guided
+        self._step_noise = None
 
     def remember(self, estimate: torch.Tensor) -> None:
         """Keep the clean estimate after a step, if the job is audited."""

@@ -16,6 +16,7 @@ from pipelines.jobs import PictureRequest
 from pipelines.loading import DTYPES, Variant
 from pipelines.plans import COLUMNS, Plan, SolverState
 from pipelines.running import RunningJob
+from pipelines.streams import take_over
 
 STAGES_AT_FIRST = 64  # room for plans, per place; doubled when a longer one comes
 TIMESTEP, INPUT_SCALE = COLUMNS.index("timestep"), COLUMNS.index("input_scale")
@@ -56,10 +57,12 @@ class SlotBank:
         prompt: Embedding,
         negative: Embedding | None,
     ) -> None:
-        """Give the job a row; `latents` (1, C, h, w). `negative` None means without guidance."""
-        row = len(self.jobs)
-        self.jobs.append(job)
-        job.row = row
+        """Give the job a row; `latents` (1, C, h, w). `negative` None means without guidance.
+
+        If this fails the bank is as before. ValueError for a text of another shape than the others',
+        IndexError if all places are taken.
+        """
+        row = job.row = len(self.jobs)
         for history in (self.state.estimate, self.state.earlier, self.state.corrected):
             history[row].zero_()  # a broken job may have left numbers that are none
         self.state.latents[row].copy_(latents[0])
@@ -67,15 +70,24 @@ class SlotBank:
         self._settings[row, 1] = job.request.guidance_rescale
         self.set_plan(job)
         self._write_texts(row, prompt, negative)
+        self.jobs.append(job)
         if negative is not None:
-            self._swap(row, self.guided)
+            try:
+                self._swap(row, self.guided)
+            except BaseException:
+                self.jobs.pop()
+                raise
             self.guided += 1
         self._arranged = None
 
     def leave(self, job: RunningJob) -> None:
-        """Free the job's row."""
-        self.drop_guidance(job)
-        self._swap(job.row, len(self.jobs) - 1)
+        """Free the job's row; this takes no memory."""
+        hole = job.row
+        if hole < self.guided:
+            self.guided -= 1
+            self._move(self.guided, hole)
+            hole = self.guided
+        self._move(len(self.jobs) - 1, hole)
         self.jobs.pop()
         self._arranged = None
 
@@ -107,39 +119,53 @@ class SlotBank:
         return job.row < self.guided
 
     def _swap(self, a: int, b: int) -> None:
+        """Exchange two rows; if this fails both are as before."""
         if a == b:
             return
+        rows = self._rows()
+        kept = [tensor[source].clone() for source in (b, a) for tensor in rows]
+        torch._foreach_copy_([tensor[target] for target in (a, b) for tensor in rows], kept)
         self.jobs[a], self.jobs[b] = self.jobs[b], self.jobs[a]
         self.jobs[a].row, self.jobs[b].row = a, b
-        state = self.state
-        rows = [state.latents, state.estimate, state.earlier, state.corrected]
-        rows += [self._table, self._stage, self._settings]
-        for texts in (self._prompt, self._negative):
-            if texts is not None:
-                rows += texts.tensors()
-        for tensor in rows:
-            kept = tensor[a].clone()
-            tensor[a].copy_(tensor[b])
-            tensor[b].copy_(kept)
+
+    def _move(self, source: int, target: int) -> None:
+        """Overwrite a row with another one."""
+        if source == target:
+            return
+        rows = self._rows()
+        torch._foreach_copy_([tensor[target] for tensor in rows], [one[source] for one in rows])
+        self.jobs[target] = self.jobs[source]
+        self.jobs[target].row = target
+
+    def _rows(self) -> list[torch.Tensor]:
+        """Everything that has a row for each job."""
+        texts = [each for one in (self._prompt, self._negative) if one for each in one.tensors]
+        return [*self.state, self._table, self._stage, self._settings, *texts]
 
     # -- texts ----------------------------------------------------------------------------------
 
     def _write_texts(self, row: int, prompt: Embedding, negative: Embedding | None) -> None:
-        if self._prompt is None:  # the first text tells how large they are
-            self._prompt = _Texts(len(self._row), prompt)
-            self._negative = _Texts(len(self._row), prompt)
-            self._inputs.make_room(prompt)
-        self._prompt.write(row, prompt)
-        if negative is not None and self._negative is not None:
-            self._negative.write(row, negative)
+        if self._prompt is None or not (self.jobs or self._prompt.hold(prompt)):
+            self._make_room(prompt)
+        for texts, embedding in ((self._prompt, prompt), (self._negative, negative)):
+            if texts is not None and embedding is not None:
+                texts.write(row, embedding)
+
+    def _make_room(self, like: Embedding) -> None:
+        """The first text tells how large they are."""
+        counts = (len(self._row), len(self._row), self._inputs.rows)
+        prompt, negative, inputs = (_Texts(count, like) for count in counts)
+        self._prompt, self._negative, self._inputs.texts = prompt, negative, inputs
 
     def _arrange(self, first: int, last: int, guided: int) -> None:
         """Lay out the texts of rows first..last: the prompts, then the negatives."""
-        if self._prompt is None or self._negative is None or self._arranged == (first, last):
+        texts = self._inputs.texts, self._prompt, self._negative
+        if self._arranged == (first, last) or None in texts:
             return
+        self._arranged = None  # until all is copied
         count = last - first
         for target, prompts, negatives in zip(
-            self._inputs.texts(), self._prompt.tensors(), self._negative.tensors(), strict=True
+            *(one.tensors for one in texts if one is not None), strict=True
         ):
             target[:count].copy_(prompts[first:last])
             target[count : count + guided].copy_(negatives[first : first + guided])
@@ -149,13 +175,7 @@ class SlotBank:
 
     def rows(self, first: int, last: int) -> SolverState:
         """The state of rows first..last, as views."""
-        state = self.state
-        return SolverState(
-            state.latents[first:last],
-            state.estimate[first:last],
-            state.earlier[first:last],
-            state.corrected[first:last],
-        )
+        return SolverState(*(tensor[first:last] for tensor in self.state))
 
     def coefficients(self, first: int, last: int) -> torch.Tensor:
         """The present stage of every row, (rows, len(COLUMNS))."""
@@ -166,14 +186,20 @@ class SlotBank:
         guidance, rescale, clip = self._settings[first:last].unbind(1)
         return guidance, rescale, clip
 
-    def next_stage(self, first: int, last: int) -> None:
-        """Move rows on to the next stage of their plans."""
-        self._stage[first:last] += 1
+    def move_on(self, first: int, last: int, state: SolverState, following: SolverState) -> None:
+        """Overwrite `state`, the rows first..last, and go to the next stages of their plans.
+
+        One operation without memory of its own, so that a step is done whole or not at all.
+        """
+        stage = self._stage[first:last]
+        pairs = [(old, new) for old, new in zip(state, following, strict=True) if new is not old]
+        pairs.append((stage, stage + 1))
+        torch._foreach_copy_([old for old, _ in pairs], [new for _, new in pairs])
 
     def noise(self, first: int, last: int) -> torch.Tensor:
-        """Fresh noise for the rows whose stage wants some, zeros elsewhere; (rows, C, h, w)."""
+        """Noise of the step for the rows whose stage wants some, zeros elsewhere; (rows, C, h, w)."""
         drawn = [
-            job.draw() if job.stage.next_noise else torch.zeros(self._noise.shape[1:])
+            job.step_noise() if job.stage.next_noise else torch.zeros(self._noise.shape[1:])
             for job in self.jobs[first:last]
         ]
         stacked = torch.stack([noise.view(self._noise.shape[1:]) for noise in drawn])
@@ -204,29 +230,40 @@ class SlotBank:
         """How many of the rows first..last, the first of them, are guided."""
         return min(max(self.guided - first, 0), last - first)
 
-    def warm_up(self, text: Embedding) -> None:
-        """Call the model once with every number of rows that there can be."""
-        if self._prompt is None:
-            self._write_texts(0, text, None)
-        rows_max = (2 if self.variant.guided else 1) * len(self._row)
-        for rows in sorted({self.variant.rows_for(n) for n in range(1, rows_max + 1)}):
-            self._inputs.call(rows)
+    def rows_in(self, first: int, last: int) -> int:
+        """How many rows the model is called with for the rows first..last."""
+        return self.variant.rows_for(last - first + self.guided_in(first, last))
+
+    def rehearse(self, rows: int = 1, text: Embedding | None = None) -> None:
+        """Call the model with so many rows of zeros. An empty bank learns from `text` how large
+        texts are."""
+        if self._prompt is None and text is not None:
+            self._make_room(text)
+        self._arranged = None
+        self._inputs.clear()
+        self._inputs.call(rows)
 
 
 class _Texts:
     """Embeddings of `places` jobs: tokens, and pooled vectors where the model wants them."""
 
     def __init__(self, places: int, like: Embedding) -> None:
-        self._tensors = [
+        self.tensors = [
             torch.zeros((places, *part.shape[1:]), dtype=part.dtype, device=part.device)
-            for part in _parts(like)
+            for part in like.parts()
         ]
 
-    def tensors(self) -> list[torch.Tensor]:
-        return self._tensors
+    def hold(self, embedding: Embedding) -> bool:
+        """Whether the embedding is of the right shape."""
+        parts = embedding.parts()
+        return [one.shape[1:] for one in self.tensors] == [part.shape[1:] for part in parts]
 
     def write(self, row: int, embedding: Embedding) -> None:
-        for tensor, part in zip(self._tensors, _parts(embedding), strict=True):
+        if not self.hold(embedding):
+            shape = tuple(embedding.tokens.shape[1:])
+            raise ValueError(f"A text of shape {shape} does not go with the others.")
+        take_over(embedding.stamp, embedding.parts())
+        for tensor, part in zip(self.tensors, embedding.parts(), strict=True):
             tensor[row].copy_(part[0])
 
 
@@ -235,25 +272,25 @@ class _ModelInputs:
 
     def __init__(self, variant: Variant, width: int, height: int, places: int) -> None:
         self._variant = variant
-        self._rows = variant.rows_for(2 * places)
+        self.rows = variant.rows_for(2 * places)
         device, dtype = variant.device, DTYPES[variant.dtype]
-        shape = (self._rows, *variant.latent_shape(width, height)[1:])
+        shape = (self.rows, *variant.latent_shape(width, height)[1:])
         self.latents = torch.zeros(shape, dtype=dtype, device=device)
-        self.timesteps = torch.zeros(self._rows, device=device)
-        self._texts: _Texts | None = None
+        self.timesteps = torch.zeros(self.rows, device=device)
+        self.texts: _Texts | None = None
         size = [height, width, 0, 0, height, width]
-        self._sizes = torch.tensor([size] * self._rows, dtype=dtype, device=device)
+        self._sizes = torch.tensor([size] * self.rows, dtype=dtype, device=device)
 
-    def make_room(self, like: Embedding) -> None:
-        self._texts = _Texts(self._rows, like)
-
-    def texts(self) -> list[torch.Tensor]:
-        return self._texts.tensors() if self._texts is not None else []
+    def clear(self) -> None:
+        texts = self.texts.tensors if self.texts is not None else []
+        for tensor in (self.latents, self.timesteps, *texts):
+            tensor.zero_()
 
     def call(self, rows: int) -> torch.Tensor:
         """The model's outputs for the first `rows` rows, and perhaps more."""
         count = self._variant.rows_for(rows)
-        tokens, *pooled = self.texts()
+        assert self.texts is not None
+        tokens, *pooled = self.texts.tensors
         added: dict[str, Any] | None = None
         if self._variant.is_xl:
             # SDXL is told the original size, the crop's corner and the target size.
@@ -262,10 +299,6 @@ class _ModelInputs:
             self.latents[:count], self.timesteps[:count], tokens[:count], added
         )
         return outputs
-
-
-def _parts(embedding: Embedding) -> list[torch.Tensor]:
-    return [embedding.tokens] + ([] if embedding.pooled is None else [embedding.pooled])
 
 
 def size_of(request: PictureRequest) -> tuple[int, int]:

@@ -40,3 +40,9 @@ def take_over(event: torch.cuda.Event | None, tensors: Sequence[torch.Tensor]) -
     stream.wait_event(event)
     for tensor in tensors:
         tensor.record_stream(stream)  # its memory must not be given away before we are done
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for the accelerator; work on the CPU is never pending."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

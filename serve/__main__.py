@@ -16,6 +16,7 @@ from pathlib import Path
 
 from serve.config import DEFAULT_CONFIG, PORT_VARIABLE, Config, ConfigError, load_config
 from serve.preflight import (
+    check_memory,
     check_models,
     check_packages,
     check_port,
@@ -62,6 +63,7 @@ def check(config: Config) -> None:
     check_models(config)
     check_packages(config)
     check_threads(config)
+    check_memory(config)
 
 
 def _watch(service: subprocess.Popen[bytes], watched: frozenset[signal.Signals]) -> int:

@@ -44,6 +44,12 @@ ROUTER = {
 }
 """Ray's own back-off grows to half a second and leaves engines idle meanwhile."""
 
+DRAIN_MAX_S = 3600.0
+"""How long an engine that is scaled away may take for the pictures that it has begun."""
+
+STOP_MAX_S = 2.0
+"""How long a gateway or the dispatcher may take to stop. A gateway that ends frees its jobs."""
+
 QUIET = LoggingConfig(log_level=logging.WARNING, enable_access_log=False)
 
 
@@ -54,7 +60,7 @@ def build_dispatcher(config: Config) -> Application:
         num_replicas=1,
         max_ongoing_requests=MANY_CALLS,
         ray_actor_options={"num_cpus": 0},
-        **_common(),
+        **_common(STOP_MAX_S),
     )(DispatcherServer)
     return deployment.bind(config)
 
@@ -67,7 +73,7 @@ def build_service(config: Config) -> Application:
         num_replicas=config.server.gateways,
         max_ongoing_requests=MANY_CALLS,
         ray_actor_options={"num_cpus": 0},
-        **_common(),
+        **_common(STOP_MAX_S),
     )(_gateway_class(config))
     return deployment.bind(*pools)
 
@@ -75,8 +81,10 @@ def build_service(config: Config) -> Application:
 def deploy(config: Config) -> None:
     """Start Serve on the connected Ray cluster, and both applications; returns when they run.
 
-    RuntimeError if a deployment fails, with what its constructor raised in the message.
+    RuntimeError if there are too few GPUs, or if a deployment fails, with what its constructor raised
+    in the message.
     """
+    check_gpus(config)
     http = HTTPOptions(host=config.server.host, port=config.server.port)
     ray_serve.start(http_options=http, logging_config=QUIET)
     targets = [
@@ -87,14 +95,14 @@ def deploy(config: Config) -> None:
 
 
 def _build_pool(config: Config, pool: PoolSection) -> Application:
-    on_gpu = pool.device == "cuda" or (pool.device == "auto" and cluster_has_gpu())
+    on_gpu = pool.device == "cuda" or (pool.device == "auto" and cluster_gpus() > 0)
     deployment = ray_serve.deployment(
         name=engine_deployment(pool.name),
         **_size(pool),
         max_ongoing_requests=pool.max_batch + SPARE_CALLS,
         ray_actor_options={"num_cpus": 0, "num_gpus": pool.gpus if on_gpu else 0},
         request_router_config=ROUTER,
-        **_common(),
+        **_common(DRAIN_MAX_S),
     )(EngineServer)
     return deployment.bind(config, pool.name)
 
@@ -107,10 +115,26 @@ def _size(pool: PoolSection) -> dict[str, Any]:
     return {"autoscaling_config": bounds}
 
 
-def cluster_has_gpu() -> bool:
-    """Whether the connected Ray cluster has a GPU."""
+def cluster_gpus() -> float:
+    """How many GPUs the connected Ray cluster has."""
     resources: dict[str, float] = ray.cluster_resources()
-    return resources.get("GPU", 0) > 0
+    return resources.get("GPU", 0.0)
+
+
+def check_gpus(config: Config) -> None:
+    """RuntimeError if the pools want more GPUs than there are: Serve would wait for them in silence."""
+    there = cluster_gpus()
+    wanted = 0.0
+    for index, pool in enumerate(config.engines):
+        if pool.device == "cuda" or (pool.device == "auto" and there > 0):
+            scaling = pool.autoscaling
+            engines = pool.replicas if scaling is None else scaling.min_replicas
+            wanted += engines * pool.gpus
+        if wanted > there:
+            raise RuntimeError(
+                f"engines.{index}: the engines up to pool {pool.name!r} take {wanted:g} GPUs and this"
+                f" machine has {there:g}; lower replicas or gpus, or set device to cpu"
+            )
 
 
 def _gateway_class(config: Config) -> Any:
@@ -125,11 +149,11 @@ def _gateway_class(config: Config) -> Any:
     return ray_serve.ingress(build_app)()
 
 
-def _common() -> dict[str, Any]:
+def _common(stop_max_s: float) -> dict[str, Any]:
     return {
         "health_check_period_s": 1,
         "health_check_timeout_s": 30,
         "graceful_shutdown_wait_loop_s": 0.1,
-        "graceful_shutdown_timeout_s": 2,
+        "graceful_shutdown_timeout_s": stop_max_s,
         "logging_config": QUIET,
     }

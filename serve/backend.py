@@ -6,11 +6,15 @@ from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 from policies.nouns import Job
-from serve.messages import EngineWord, Grant, Order, Refusal
+from serve.messages import EngineWord, Grant, LostGrant, Order, Refusal
 
 
 class EngineLost(Exception):
-    """The engine of a granted job is gone or cannot be reached."""
+    """A granted job's engine did not see it through. `gone`: Serve does not list the engine any more."""
+
+    def __init__(self, engine_id: str, *, gone: bool = False) -> None:
+        super().__init__(engine_id)
+        self.gone = gone
 
 
 class DispatcherLost(Exception):
@@ -20,23 +24,14 @@ class DispatcherLost(Exception):
 class Backend(Protocol):
     """The service behind the gateway."""
 
-    async def acquire(self, job: Job, *, again: bool, lost_engine: str | None) -> Grant | Refusal:
-        """Wait for a place; DispatcherLost if there is nobody to ask."""
-
-    def release(self, job_id: str) -> None:
-        """Give a job up without waiting for the answer."""
+    def lease(
+        self, job: Job, *, again: bool, lost: LostGrant | None
+    ) -> AsyncGenerator[Grant | Refusal]:
+        """Hold a job until the stream is closed: see `QueueDriver.lease`; DispatcherLost."""
 
     def generate(self, grant: Grant, order: Order) -> AsyncGenerator[EngineWord]:
-        """Run a granted job; EngineLost if its engine is gone."""
+        """Run a granted job; EngineLost if its engine does not answer to the end."""
 
-    async def status(self) -> dict[str, Any]:
-        """What `/v1/status` shows; DispatcherLost."""
-
-    async def costs(self) -> dict[str, Any]:
-        """What `/v1/costs` shows; DispatcherLost."""
-
-    async def metrics(self) -> str:
-        """The Prometheus scrape; DispatcherLost."""
-
-    async def hosted(self) -> list[str]:
-        """The variants that some engine hosts now; DispatcherLost."""
+    async def ask(self, what: str) -> Any:
+        """Call a method of the dispatcher that shows something: status, costs, metrics or hosted;
+        DispatcherLost if it does not answer at once."""

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 import random
 import time
 from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
+
+import ray
+from ray.exceptions import RayError
 
 from pipelines.convergence import ConvergenceReport
 from policies.dispatcher import Dispatcher
 from policies.nouns import Job
 from serve.config import Config
 from serve.driver import QueueDriver
-from serve.messages import Directions, EngineNote, Grant, Refusal
+from serve.messages import Acknowledged, Control, Grant, Heartbeat, LostGrant, Refusal
 from serve.metrics import COUNTED, Telemetry
 from serve.scaling_advice import pool_capacities, wanted_engines
 
-LISTEN_PATIENCE_S = 2.0
-"""The longest time that an engine's `listen` is left without an answer."""
+SERVE_NAMESPACE = "serve"
+"""Where Serve keeps the names of its replicas' actors."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class DispatcherServer:
@@ -43,34 +52,45 @@ class DispatcherServer:
         self._driver = QueueDriver(
             dispatcher,
             hold_s=config.hold_s,
-            claim_s=section.claim_s,
             on_ended=telemetry.ended,
             replicas_wanted=self._replicas_wanted,
+            end_engine=self._end_engine,
         )
         telemetry.watch(self._driver)
 
     def _replicas_wanted(self, pool: str) -> int | None:
-        up = Counter(note.pool for note in self._driver.engine_notes())
-        load = self._driver.dispatcher.load(time.time())
+        up = Counter(beat.pool for beat in self._driver.beats())
+        load = self._driver.dispatcher.load(time.monotonic())
         return wanted_engines(pool, load, up, self._capacities)
 
-    async def acquire(
-        self, job: Job, again: bool = False, lost_engine: str | None = None
-    ) -> Grant | Refusal:
-        """See `QueueDriver.acquire`."""
-        return await self._driver.acquire(job, again=again, lost_engine=lost_engine)
+    def _end_engine(self, beat: Heartbeat) -> None:
+        """Have Ray kill the process; Serve then starts another one in its place."""
 
-    async def release(self, job_id: str) -> None:
-        """See `QueueDriver.release`."""
-        self._driver.release(job_id)
+        def kill() -> None:
+            try:
+                ray.kill(ray.get_actor(beat.actor, namespace=SERVE_NAMESPACE))
+            except (ValueError, RayError) as error:  # it has ended by itself
+                logger.info("engine %s is not there to be ended: %s", beat.engine_id, error)
 
-    async def note(self, note: EngineNote) -> bool:
-        """See `QueueDriver.note`."""
-        return self._driver.note(note)
+        asyncio.get_running_loop().run_in_executor(None, kill)
 
-    async def listen(self, note: EngineNote, rung: int) -> Directions | None:
-        """See `QueueDriver.listen`."""
-        return await self._driver.listen(note, rung, LISTEN_PATIENCE_S)
+    async def lease(
+        self, job: Job, again: bool = False, lost: LostGrant | None = None
+    ) -> AsyncGenerator[Grant | Refusal]:
+        """See `QueueDriver.lease`."""
+        async with aclosing(self._driver.lease(job, again=again, lost=lost)) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def heartbeat(self, beat: Heartbeat) -> Acknowledged:
+        """See `QueueDriver.heartbeat`."""
+        return self._driver.heartbeat(beat)
+
+    async def controls(self, engine_id: str) -> AsyncGenerator[Control]:
+        """See `QueueDriver.controls`."""
+        async with aclosing(self._driver.controls(engine_id)) as controls:
+            async for control in controls:
+                yield control
 
     async def metrics(self) -> str:
         """The Prometheus scrape."""
@@ -81,25 +101,26 @@ class DispatcherServer:
         dispatcher, section = self._driver.dispatcher, self._config.dispatcher
         ladder = dispatcher.policy.ladder
         counts = dispatcher.counts()
-        load = dispatcher.load(time.time())
-        running = {view.engine_id: len(view.running) for view in dispatcher.engines()}
+        load = dispatcher.load(time.monotonic())
+        views = {view.engine_id: view for view in dispatcher.engines()}
         engines = [
             {
-                "id": note.engine_id,
-                "pool": note.pool,
-                "pid": note.pid,
-                "device": note.device,
-                "places": note.places,
-                "running": running[note.engine_id],
-                "variants": list(note.variants),
-                "rung": self._driver.announced,
-                "steps": note.steps_total,
-                "pictures": note.pictures_total,
-                "batch_limit": note.batch_limit,
-                "price_per_s": note.price_per_s,
-                "convergence": _told(note.convergence),
+                "id": beat.engine_id,
+                "pool": beat.pool,
+                "pid": beat.pid,
+                "device": beat.device,
+                "places": beat.places,
+                "running": len(views[beat.engine_id].running),
+                "takes_jobs": not views[beat.engine_id].suspected,
+                "variants": list(beat.variants),
+                "rung": dispatcher.announced_rung,
+                "steps": beat.steps_total,
+                "pictures": beat.pictures_total,
+                "batch_limits": [asdict(limit) for limit in beat.batch_limits],
+                "price_per_s": beat.price_per_s,
+                "convergence": _told(beat.convergence),
             }
-            for note in self._driver.engine_notes()
+            for beat in self._driver.beats()
         ]
         rungs = [
             {
@@ -133,13 +154,12 @@ class DispatcherServer:
 
     async def costs(self) -> dict[str, Any]:
         """What `/v1/costs` shows, by engine: the sums of what its work has taken since its start."""
-        notes = self._driver.engine_notes()
-        return {note.engine_id: {"pool": note.pool, "sums": note.costs} for note in notes}
+        beats = self._driver.beats()
+        return {beat.engine_id: {"pool": beat.pool, "sums": beat.costs} for beat in beats}
 
     async def hosted(self) -> list[str]:
-        """The variants that some engine which is up hosts."""
-        notes = self._driver.engine_notes()
-        return sorted({variant for note in notes for variant in note.variants})
+        """The variants for which some engine takes new jobs."""
+        return sorted(self._driver.hosted())
 
     async def check_health(self) -> None:
         """Serve calls this; it shows that the event loop answers."""

@@ -1,17 +1,21 @@
-"""Drives `policies.Dispatcher` by an asyncio clock: calls in, futures out.
+"""Drives `policies.Dispatcher` by an asyncio clock: leases and heartbeats in, grants and controls out.
 
 Plain asyncio, without Ray: the deployment in `serve.dispatcher` wraps it, and a test can run it on
-a virtual clock. Nothing here polls; every timer belongs to one deadline, hold, claim or engine.
+a virtual clock. Nothing here waits for an engine or a gateway. A gateway holds a job by a *lease*, a
+stream that stays open until the job is over: closed, the job is given up. About an engine only its
+own heartbeats, its silence and its closing message decide; one that was given up is never taken back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import itertools
+import logging
+import random
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field, replace
 
 from policies.commands import (
     AdmitJob,
@@ -28,30 +32,46 @@ from policies.dispatcher import Dispatcher
 from policies.events import (
     EngineDown,
     EngineProgressed,
+    EngineSuspected,
     EngineUp,
     Event,
     JobArrived,
     JobCancelled,
     JobFailed,
     JobFinished,
+    Progress,
     Ticked,
 )
 from policies.nouns import Job
 from serve.messages import (
     OUTCOME_FAILED,
     OUTCOME_FINISHED,
-    Directions,
+    Acknowledged,
+    Closing,
+    Control,
     Ended,
-    EngineNote,
     Grant,
-    Lowering,
+    Heartbeat,
+    LostGrant,
     Refusal,
+    grant_id_of,
+    job_id_of,
 )
 
-ENGINE_SILENCE_MAX_S = 10.0
-"""An idle engine that has not spoken for this long is taken for dead.
+logger = logging.getLogger(__name__)
 
-A busy one is not: its gateways notice its death at once, and a machine under load may be slow."""
+LOOK_S = 0.2
+"""Pause between two looks at who has been silent. Silence is counted in looks, so that a dispatcher
+that was itself stopped does not take everybody else for dead."""
+
+SUSPECT_LOOKS = 4
+"""An engine that was silent for so many looks is suspected and gets no new grants."""
+
+SILENT_LOOKS = 25
+"""An engine that was silent for so many looks is closed and ended."""
+
+CLOSED_KEPT = 1000
+"""So many engines that were given up are remembered; an older one has long ended."""
 
 HOLD_TICK_MIN_S = 0.1
 """The shortest pause before the controller is asked again whether quality may rise."""
@@ -65,19 +85,22 @@ refuse, and nothing would ask it again."""
 class _Engine:
     """What the driver keeps of one engine beside the policy's own view."""
 
-    note: EngineNote
-    numbered: int
-    lowered: list[Lowering] = field(default_factory=list)  # not yet heard of by the engine
+    beat: Heartbeat
+    looks: int = 0  # since its last heartbeat
+    suspected: bool = False
+    leaving: bool = False
+    lowered: dict[str, int] = field(default_factory=dict)  # rungs by grant, of those that run
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    silence: asyncio.TimerHandle | None = None
 
 
 @dataclass(slots=True)
-class _Claim:
-    """A grant whose job has not yet been seen in its engine."""
+class _Lease:
+    """A gateway's hold on a job. `lost` is the grant that it has seen fail."""
 
-    grant: Grant
-    timer: asyncio.TimerHandle
+    job: Job
+    lost: str | None
+    granted_s: float = 0.0
+    answers: asyncio.Queue[Grant | Refusal | None] = field(default_factory=asyncio.Queue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +115,11 @@ class Timings:
 class QueueDriver:
     """The dispatcher's live half. All methods run on one event loop.
 
-    `clock` gives unix seconds. `hold_s` is the controller's shortest time on a rung: while quality
-    is lowered and nothing else happens, the policy is ticked once per hold, so that an idle server
-    returns to full service. `claim_s` bounds how long a granted place may stay unused (its gateway
-    died). `on_ended` is called once for every job that left an engine and was known here.
-    `replicas_wanted` gives the number of engines that a pool should have, if it has a view.
+    `clock` gives monotonic seconds. `hold_s` is the controller's shortest time on a rung: while
+    quality is lowered and nothing else happens, the policy is ticked once per hold, so that an idle
+    server returns to full service. `on_ended` is called once for every job that left an engine and
+    was known here. `replicas_wanted` gives the number of engines that a pool should have, if it has a
+    view. `end_engine` ends the process of an engine that has fallen silent.
     `refused` counts refusals by reason. ValueError for a cascade: nobody here judges pictures.
     """
 
@@ -104,11 +127,11 @@ class QueueDriver:
         self,
         dispatcher: Dispatcher,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
         hold_s: float = 0.0,
-        claim_s: float = 30.0,
         on_ended: Callable[[Timings], None] = lambda timings: None,
         replicas_wanted: Callable[[str], int | None] = lambda pool: None,
+        end_engine: Callable[[Heartbeat], None] = lambda beat: None,
     ) -> None:
         if isinstance(dispatcher.policy.controller, Cascade):
             raise ValueError(
@@ -119,176 +142,201 @@ class QueueDriver:
         self.refused: Counter[str] = Counter()
         self._clock = clock
         self._hold_s = max(hold_s, HOLD_TICK_MIN_S)
-        self._claim_s = claim_s
         self._on_ended = on_ended
         self._replicas_wanted = replicas_wanted
-        self._jobs: dict[str, Job] = {}
-        self._waiters: dict[str, asyncio.Future[Grant | Refusal]] = {}
-        self._granted_s: dict[str, float] = {}
-        self._claims: dict[str, _Claim] = {}
+        self._end_engine = end_engine
+        # A former dispatcher's grants may still run, so numbers do not begin where its own did.
+        self._numbers = itertools.count(random.getrandbits(32))
+        self._leases: dict[str, _Lease] = {}
+        self._grants: dict[str, Grant] = {}  # on which jobs run, by job
+        self._abandoned: dict[str, _Lease] = {}  # of jobs that run and that no gateway holds now
+        self._suspects: set[str] = set()  # jobs that were in a call that broke an engine
         self._engines: dict[str, _Engine] = {}
-        self._last_seq: dict[str, int] = {}
+        self._closed: dict[str, None] = {}
+        self._look_timer: asyncio.TimerHandle | None = None
         self._deadline_timer: asyncio.TimerHandle | None = None
         self._hold_timer: asyncio.TimerHandle | None = None
 
     # -- gateways -------------------------------------------------------------------------------
 
-    async def acquire(
-        self, job: Job, *, again: bool = False, lost_engine: str | None = None
-    ) -> Grant | Refusal:
-        """Wait for a place. Cancelling the call gives the job up, waiting or just granted.
+    async def lease(
+        self, job: Job, *, again: bool = False, lost: LostGrant | None = None
+    ) -> AsyncGenerator[Grant | Refusal]:
+        """Hold a job until the caller closes this stream; a refusal is the last answer.
 
-        `again` repeats a job that was accepted before; `lost_engine` names the engine that it was
-        granted and that did not answer.
+        The job's times are seconds from now: negative for its arrival, positive for its deadline.
+        Answers with a grant, and with another one whenever the engine of the last is given up.
+        `again` repeats a job that was accepted before, and takes the place of its former lease;
+        `lost` names the grant that did not come to its end.
         """
-        if lost_engine is not None:
-            self._engine_gone(lost_engine)
-        future: asyncio.Future[Grant | Refusal] = asyncio.get_running_loop().create_future()
-        replaced = self._waiters.get(job.job_id)
-        self._waiters[job.job_id] = future
-        if replaced is not None and not replaced.done():
-            # The same gateway asks anew, so nobody listens to the former call any more.
-            replaced.set_result(Refusal(job.job_id, "superseded"))
-        self._jobs[job.job_id] = job
-        self._handle(JobArrived(self._clock(), job, again=again, lost_engine=lost_engine))
-        self._answer_standing_grant(job.job_id, future)
+        now_s = self._clock()
+        deadline_s = None if job.deadline_s is None else now_s + job.deadline_s
+        job = replace(job, arrival_s=now_s + job.arrival_s, deadline_s=deadline_s)
+        lease = _Lease(job, None if lost is None else lost.grant_id)
+        former = self._leases.get(job.job_id)
+        self._leases[job.job_id] = lease
+        if former is not None:
+            former.answers.put_nowait(None)
         try:
-            return await future
-        except asyncio.CancelledError:
-            if self._waiters.get(job.job_id) is future:
-                self.release(job.job_id)
-            raise
+            self._ask(lease, again=again, engine_gone=lost is not None and lost.engine_gone)
+            while (answer := await lease.answers.get()) is not None:
+                yield answer
+                if isinstance(answer, Refusal):
+                    return
         finally:
-            if self._waiters.get(job.job_id) is future:
-                del self._waiters[job.job_id]
+            if self._leases.get(job.job_id) is lease:
+                del self._leases[job.job_id]
+                self._abandon(lease)
 
-    def release(self, job_id: str) -> None:
-        """The gateway no longer wants the job; nothing happens if it has ended already."""
-        if self.dispatcher.knows(job_id):  # any event lets the controller decide once more
-            self._handle(JobCancelled(self._clock(), job_id))
-        self._forget(job_id)
+    def _ask(self, lease: _Lease, *, again: bool, engine_gone: bool) -> None:
+        job_id, lost_engine = lease.job.job_id, None
+        engine_id = self.dispatcher.engine_of(job_id)
+        if engine_id is not None and lease.lost is not None and self._stands(lease.lost, engine_id):
+            # One lost call costs one job. Its engine gets no more until it is heard of again.
+            lost_engine = engine_id
+            self._suspect(engine_id, leaving=engine_gone)
+            self._forget_grant(job_id)
+        self._handle(JobArrived(self._clock(), lease.job, again=again, lost_engine=lost_engine))
+        self._abandoned.pop(job_id, None)
+        if job_id in self._grants and lease.answers.empty():
+            self._answer(self._grants[job_id])
 
-    def engine_notes(self) -> tuple[EngineNote, ...]:
-        """The last report of every engine that is up."""
-        return tuple(engine.note for engine in self._engines.values())
-
-    def _answer_standing_grant(self, job_id: str, future: asyncio.Future[Grant | Refusal]) -> None:
-        """A job lost with its engine may hold a new grant before its gateway asks for one."""
-        standing = self.dispatcher.grant_of(job_id)
-        if not future.done() and standing is not None:
-            self._start(standing)
+    def _abandon(self, lease: _Lease) -> None:
+        """No gateway holds the job any more. What becomes of one that runs its engine tells."""
+        job_id = lease.job.job_id
+        if job_id in self._grants:
+            self._abandoned[job_id] = lease
+        elif self.dispatcher.knows(job_id):
+            self._end(JobCancelled(self._clock(), job_id))
 
     # -- engines --------------------------------------------------------------------------------
 
-    def note(self, note: EngineNote) -> bool:
-        """Take an engine's report; False if it must send a fresh one, being overtaken by a later.
-
-        The first note of an engine (or of this driver's life) registers it with what it runs.
-        """
-        stale = note.seq <= self._last_seq.get(note.engine_id, 0)
-        self._last_seq[note.engine_id] = max(note.seq, self._last_seq.get(note.engine_id, 0))
-        known = self._engines.get(note.engine_id)
-        if known is None and stale:
-            return False
-        if known is None:
-            self._register(note)
-        elif not stale:
-            known.note = note
-            known.lowered = [one for one in known.lowered if one.number > note.heard]
-        now_s = self._clock()
-        for job_id in note.running:
-            if job_id in self._claims and self._runs_on(job_id, note.engine_id):
-                self._claimed(job_id)
-        if note.progress is not None and not stale:
-            self._handle(EngineProgressed(now_s, note.engine_id, note.progress))
-        for ended in note.ended:
-            if self._runs_on(ended.job_id, note.engine_id):
-                self._job_ended(ended, now_s)
-        self._arm_silence(note.engine_id)
-        return True
-
-    def _register(self, note: EngineNote) -> None:
-        self._engines[note.engine_id] = _Engine(note, numbered=note.heard)
-        # A job that a gateway is asking for anew is lost to it: what still runs is worth nothing.
-        running = tuple(job_id for job_id in note.running if job_id not in self._waiters)
-        self._handle(
-            EngineUp(
-                self._clock(),
-                note.engine_id,
-                note.places,
-                frozenset(note.variants),
-                running,
-                note.pool,
-                note.price_per_s,
+    def heartbeat(self, beat: Heartbeat) -> Acknowledged:
+        """Take an engine's report. Its first one (in this driver's life) makes it known."""
+        if beat.engine_id in self._closed:
+            return Acknowledged(open=False)
+        engine = self._engines.get(beat.engine_id) or self._register(beat)
+        engine.beat, engine.looks = beat, 0
+        self._set_suspected(engine, engine.leaving or beat.closing is not None)
+        if beat.progress is not None:
+            progress = tuple(
+                Progress(job_id_of(one.job_id), one.done, one.planned) for one in beat.progress
             )
+            self._handle(EngineProgressed(self._clock(), beat.engine_id, progress))
+        for ended in beat.ended:
+            if self._stands(ended.grant_id, beat.engine_id):
+                self._job_ended(ended)
+        for job_id in tuple(self._abandoned):
+            grant = self._grants[job_id]
+            if grant.engine_id == beat.engine_id and grant.grant_id not in beat.running:
+                self._end(JobCancelled(self._clock(), job_id))
+        if beat.closing is not None:
+            self._close(beat.engine_id, beat.closing)
+        return Acknowledged(beat.closing is None, self._replicas_wanted(beat.pool))
+
+    async def controls(self, engine_id: str) -> AsyncGenerator[Control]:
+        """What is wanted of an engine, now and whenever that changes; ends when it is closed."""
+        while (engine := self._engines.get(engine_id)) is not None:
+            engine.changed.clear()
+            yield Control(self.dispatcher.announced_rung, dict(engine.lowered))
+            await engine.changed.wait()
+
+    def beats(self) -> tuple[Heartbeat, ...]:
+        """The last heartbeat of every engine that is up."""
+        return tuple(engine.beat for engine in self._engines.values())
+
+    def hosted(self) -> set[str]:
+        """The variants for which some engine takes new jobs."""
+        taking = (engine.beat for engine in self._engines.values() if not engine.suspected)
+        return {variant for beat in taking for variant in beat.variants}
+
+    def _register(self, beat: Heartbeat) -> _Engine:
+        engine = self._engines[beat.engine_id] = _Engine(beat)
+        lost = {lease.lost for lease in self._leases.values()}  # given up by their gateways
+        up = EngineUp(
+            self._clock(),
+            beat.engine_id,
+            beat.places,
+            frozenset(beat.variants),
+            tuple(job_id_of(grant_id) for grant_id in beat.running if grant_id not in lost),
+            beat.pool,
+            beat.price_per_s,
         )
+        self._handle(up)
+        if self._look_timer is None:
+            self._look_timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+        return engine
 
-    def _runs_on(self, job_id: str, engine_id: str) -> bool:
-        return self.dispatcher.engine_of(job_id) == engine_id
+    def _stands(self, grant_id: str, engine_id: str) -> bool:
+        """Whether this grant is the one on which its job runs there."""
+        job_id = job_id_of(grant_id)
+        if job_id in self._grants:
+            return self._grants[job_id].grant_id == grant_id
+        return self.dispatcher.engine_of(job_id) == engine_id  # a former dispatcher's grant
 
-    @property
-    def announced(self) -> int:
-        """The rung that running jobs are held to: 0 if the policy lets them finish as they began."""
-        return self.dispatcher.rung if self.dispatcher.policy.announces else 0
-
-    async def listen(self, note: EngineNote, rung: int, patience_s: float) -> Directions | None:
-        """Take a report and answer as soon as the announced rung differs from `rung` or jobs are to
-        be lowered.
-
-        Answers after `patience_s` in any case, so that the engine's next call shows it alive.
-        None asks for a fresh report at once.
-        """
-        if not self.note(note):
-            return None
-        engine = self._engines.get(note.engine_id)
-        if engine is None:
-            return None
-        engine.changed.clear()
-        if self.announced == rung and not engine.lowered:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(patience_s):
-                    await engine.changed.wait()
-        wanted = self._replicas_wanted(note.pool)
-        return Directions(self.announced, tuple(engine.lowered), wanted)
-
-    def _engine_gone(self, engine_id: str) -> None:
-        engine = self._engines.pop(engine_id, None)
-        if engine is None:
-            return
-        if engine.silence is not None:
-            engine.silence.cancel()
-        engine.changed.set()
-        self._handle(EngineDown(self._clock(), engine_id))
-
-    def _arm_silence(self, engine_id: str) -> None:
-        engine = self._engines[engine_id]
-        if engine.silence is not None:
-            engine.silence.cancel()
-        loop = asyncio.get_running_loop()
-        engine.silence = loop.call_later(ENGINE_SILENCE_MAX_S, self._engine_silent, engine_id)
-
-    def _engine_silent(self, engine_id: str) -> None:
-        if self.dispatcher.is_busy(engine_id):
-            self._arm_silence(engine_id)
-        else:
-            self._engine_gone(engine_id)
-
-    def _job_ended(self, ended: Ended, now_s: float) -> None:
-        job, granted_s = self._jobs.get(ended.job_id), self._granted_s.get(ended.job_id)
-        event: Event
-        if ended.outcome == OUTCOME_FINISHED:
-            event = JobFinished(now_s, ended.job_id)
-            if ended.facts is not None:
-                facts = ended.facts
-                event = JobFinished(now_s, ended.job_id, facts.rung_delivered, facts.steps_run)
+    def _job_ended(self, ended: Ended) -> None:
+        now_s, job_id = self._clock(), job_id_of(ended.grant_id)
+        held = self._leases.get(job_id)
+        lease = held or self._abandoned.get(job_id)
+        if ended.outcome == OUTCOME_FINISHED and ended.facts is not None:
+            made = ended.facts.picture
+            self._end(JobFinished(now_s, job_id, made.rung_delivered, made.steps_run))
         elif ended.outcome == OUTCOME_FAILED:
-            event = JobFailed(now_s, ended.job_id)
-        else:
-            event = JobCancelled(now_s, ended.job_id)
-        self._handle(event)
-        self._forget(ended.job_id)
-        if job is not None and granted_s is not None:
-            self._on_ended(Timings(job, granted_s, ended))
+            self._end(JobFailed(now_s, job_id))
+        elif held is None:
+            self._end(JobCancelled(now_s, job_id))
+        else:  # its gateway still wants it, so a call between the two was lost
+            held.lost = ended.grant_id
+            self._ask(held, again=True, engine_gone=False)
+            return
+        if lease is not None:
+            self._on_ended(Timings(lease.job, lease.granted_s, ended))
+
+    # -- who is silent, and who is gone ---------------------------------------------------------
+
+    def _look(self) -> None:
+        for engine_id, engine in tuple(self._engines.items()):
+            engine.looks += 1
+            if engine.looks == SUSPECT_LOOKS:
+                self._suspect(engine_id)
+            elif engine.looks >= SILENT_LOOKS:
+                self._close(engine_id, Closing(f"no heartbeat for {SILENT_LOOKS * LOOK_S:g} s"))
+                self._end_engine(engine.beat)
+        self._look_timer = None
+        if self._engines:
+            self._look_timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+
+    def _suspect(self, engine_id: str, *, leaving: bool = False) -> None:
+        engine = self._engines[engine_id]
+        engine.leaving |= leaving
+        self._set_suspected(engine, True)
+
+    def _set_suspected(self, engine: _Engine, suspected: bool) -> None:
+        if engine.suspected != suspected:
+            engine.suspected = suspected
+            self._handle(EngineSuspected(self._clock(), engine.beat.engine_id, suspected))
+
+    def _close(self, engine_id: str, closing: Closing) -> None:
+        """Give an engine up, for good: its jobs wait again, unless one has broken engines alone."""
+        logger.warning("engine %s is closed: %s", engine_id, closing.cause)
+        for job_id, grant in tuple(self._grants.items()):
+            if grant.engine_id != engine_id:
+                continue
+            suspected = grant.grant_id in closing.suspects
+            if job_id in self._abandoned:
+                self._end(JobCancelled(self._clock(), job_id))
+            elif suspected and grant.alone:
+                self._end(JobFailed(self._clock(), job_id))
+                self._refuse(Refusal(job_id, "poison", detail=closing.cause))
+            else:
+                self._forget_grant(job_id)
+                if suspected:
+                    self._suspects.add(job_id)
+        self._engines.pop(engine_id).changed.set()
+        self._closed[engine_id] = None
+        if len(self._closed) > CLOSED_KEPT:
+            del self._closed[next(iter(self._closed))]
+        self._handle(EngineDown(self._clock(), engine_id))
 
     # -- commands -------------------------------------------------------------------------------
 
@@ -301,8 +349,9 @@ class QueueDriver:
         match command:
             case AdmitJob():
                 pass  # its gateway waits for the grant
-            case StartJob():
-                self._start(command)
+            case StartJob(job_id=job_id):
+                self._grants[job_id] = self._granted(command)
+                self._answer(self._grants[job_id])
             case RejectJob(job_id=job_id, reason=reason, retry_after_s=retry_after_s):
                 self._refuse(Refusal(job_id, reason, retry_after_s))
             case DropJob(job_id=job_id, reason=reason):
@@ -310,52 +359,44 @@ class QueueDriver:
             case AnnounceRung():
                 for engine in self._engines.values():
                     engine.changed.set()
-            case LowerJob():
-                self._lower(command)
+            case LowerJob(job_id=job_id, engine_id=engine_id, rung=rung):
+                engine = self._engines[engine_id]
+                engine.lowered[self._grants[job_id].grant_id] = rung
+                engine.changed.set()
             case RedoJob(job_id=job_id):
                 raise RuntimeError(f"job {job_id} is to be made again, and no cascade is served")
 
-    def _lower(self, command: LowerJob) -> None:
-        engine = self._engines[command.engine_id]
-        engine.numbered += 1
-        engine.lowered.append(Lowering(engine.numbered, command.job_id, command.rung))
-        engine.changed.set()
+    def _granted(self, command: StartJob) -> Grant:
+        return Grant(
+            command.job_id,
+            grant_id_of(command.job_id, next(self._numbers)),
+            self._engines[command.engine_id].beat.pool,
+            command.engine_id,
+            command.service,
+            alone=command.job_id in self._suspects,
+        )
+
+    def _answer(self, answer: Grant | Refusal) -> None:
+        lease = self._leases.get(answer.job_id)
+        if lease is not None:
+            lease.granted_s = self._clock()
+            lease.answers.put_nowait(answer)
 
     def _refuse(self, refusal: Refusal) -> None:
         self.refused[refusal.reason] += 1
-        self._answer(refusal.job_id, refusal)
-        self._forget(refusal.job_id)
+        self._suspects.discard(refusal.job_id)
+        self._answer(refusal)
 
-    def _start(self, command: StartJob) -> None:
-        now_s = self._clock()
-        engine = self._engines[command.engine_id]
-        grant = Grant(command.job_id, engine.note.pool, command.engine_id, command.service, now_s)
-        self._granted_s[command.job_id] = now_s
-        self._claimed(command.job_id)
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._claim_s, self._unclaimed, command.job_id)
-        self._claims[command.job_id] = _Claim(grant, timer)
-        self._answer(command.job_id, grant)
+    def _end(self, event: JobFinished | JobFailed | JobCancelled) -> None:
+        self._forget_grant(event.job_id)
+        self._suspects.discard(event.job_id)
+        self._handle(event)
 
-    def _answer(self, job_id: str, answer: Grant | Refusal) -> None:
-        waiter = self._waiters.get(job_id)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(answer)
-
-    def _claimed(self, job_id: str) -> None:
-        claim = self._claims.pop(job_id, None)
-        if claim is not None:
-            claim.timer.cancel()
-
-    def _unclaimed(self, job_id: str) -> None:
-        """Nobody brought the job to its engine: its gateway is gone, so give the place away."""
-        self._claims.pop(job_id, None)
-        self.release(job_id)
-
-    def _forget(self, job_id: str) -> None:
-        self._claimed(job_id)
-        self._jobs.pop(job_id, None)
-        self._granted_s.pop(job_id, None)
+    def _forget_grant(self, job_id: str) -> None:
+        self._abandoned.pop(job_id, None)
+        grant = self._grants.pop(job_id, None)
+        if grant is not None:
+            self._engines[grant.engine_id].lowered.pop(grant.grant_id, None)
 
     # -- timers ---------------------------------------------------------------------------------
 

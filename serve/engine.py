@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
+import ray
 from ray import serve as ray_serve
-from ray.exceptions import RayError
-from ray.serve.exceptions import RayServeException
-from ray.serve.handle import DeploymentHandle
 
-from policies.nouns import Service
 from serve.autoscaling import REPLICAS_WANTED
 from serve.config import Config
-from serve.messages import Directions, EngineNote, EngineWord, NotHere, Order
-from serve.names import DISPATCHER_APP, DISPATCHER_NAME
-
-logger = logging.getLogger(__name__)
-
-DISPATCHER_PAUSE_S = 0.5
-"""Pause before asking again when the dispatcher does not answer; Serve is replacing it."""
-
+from serve.messages import Closing, EngineWord, Grant, NotHere, Order
+from serve.ray_backend import RayLink
 
 SWITCH_INTERVAL_S = 0.0005
 """How long the event loop may keep the interpreter from the stepping thread, which gives it up at
@@ -34,7 +24,8 @@ every tensor operation and wants it back a moment later; Python's own 5 ms cost 
 class EngineServer:
     """Loads, warms up, then reports to the dispatcher and takes what it grants.
 
-    It reports only when it can serve, so a place is never granted in an engine that still loads.
+    It reports only when it can serve, so a slot is never granted in an engine that still loads. One
+    that can compute no more says so and ends its process, and Serve starts another.
     """
 
     def __init__(self, config: Config, pool_name: str) -> None:
@@ -49,24 +40,42 @@ class EngineServer:
         self._pool = pool
         device = resolve_device(pool.device)
         self._engine_id: str = ray_serve.get_replica_context().replica_id.unique_id
-        engine = ready_engine(config, pool, device)
+        engine, call_max_s = ready_engine(config, pool, device)
         introduction = Introduction(
-            self._engine_id, pool.name, pool.max_batch, pool.variants, device, pool.price_per_s
+            self._engine_id,
+            pool.name,
+            pool.max_batch,
+            pool.variants,
+            device,
+            pool.price_per_s,
+            ray.get_runtime_context().get_actor_name() or "",
         )
         self._reporter = EngineReporter(introduction, RayLink())
-        pump = ThreadPump(overlap=pool.overlap)
-        self._host = EngineHost(engine, config.build_ladder(), self._reporter.report, pump)
+        self._host = EngineHost(
+            engine,
+            config.build_ladder(),
+            self._on_closing,
+            ThreadPump(overlap=pool.overlap),
+            call_max_s=call_max_s,
+        )
+        self._ending: asyncio.Task[None] | None = None
         self._host.start()
         self._reporter.start(self._host)
 
-    async def generate(
-        self, order: Order, service: Service, engine_id: str
-    ) -> AsyncGenerator[EngineWord]:
+    def _on_closing(self, closing: Closing) -> None:
+        self._ending = asyncio.create_task(self._end(closing))
+
+    async def _end(self, closing: Closing) -> None:
+        """The process cannot end in order: a thread may hang in a call that never returns."""
+        await self._reporter.close(self._host, closing)
+        os._exit(1)
+
+    async def generate(self, order: Order, grant: Grant) -> AsyncGenerator[EngineWord]:
         """Run a granted job; `NotHere` if it was granted to another engine."""
-        if engine_id != self._engine_id or service.variant not in self._pool.variants:
+        if grant.engine_id != self._engine_id or grant.service.variant not in self._pool.variants:
             yield NotHere(self._engine_id)
             return
-        async with aclosing(self._host.run(order, service, self._engine_id)) as words:
+        async with aclosing(self._host.run(order, grant)) as words:
             async for word in words:
                 yield word
 
@@ -79,31 +88,3 @@ class EngineServer:
         """Serve replaces the engine when this raises: its step loop or its reports have ended."""
         self._host.check()
         self._reporter.check()
-
-
-class RayLink:
-    """The dispatcher's deployment as `serve.reporting` wants it."""
-
-    def __init__(self) -> None:
-        self._dispatcher: DeploymentHandle[Any] = ray_serve.get_deployment_handle(
-            DISPATCHER_NAME, DISPATCHER_APP
-        )
-
-    async def note(self, note: EngineNote) -> bool | None:
-        """See `serve.reporting.DispatcherLink`."""
-        taken: bool | None = await self._asked("note", note)
-        return taken
-
-    async def listen(self, note: EngineNote, rung: int) -> Directions | None:
-        """See `serve.reporting.DispatcherLink`."""
-        directions: Directions | None = await self._asked("listen", note, rung)
-        return directions
-
-    async def _asked(self, method: str, *args: Any) -> Any:
-        """The dispatcher's answer; None after a pause if it could not be reached."""
-        try:
-            return await self._dispatcher.options(method_name=method).remote(*args)
-        except (RayError, RayServeException) as error:
-            logger.info("the dispatcher does not answer %s: %r", method, error)
-            await asyncio.sleep(DISPATCHER_PAUSE_S)
-            return None

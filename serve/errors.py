@@ -8,6 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from policies.nouns import Job
+from serve.messages import Failed, Refusal
+
 TYPE_INVALID = "invalid_request_error"
 TYPE_RATE = "rate_limit_error"
 TYPE_SERVER = "server_error"
@@ -17,8 +20,8 @@ class ApiError(Exception):
     """One answer to a client that is not a picture.
 
     `status` is the HTTP status, `retry_after_s` becomes the `Retry-After` header (whole seconds,
-    at least one). The official client retries 408, 409, 429 and 5xx by itself; `may_retry=False`
-    tells it not to, where a retry would only feed an overload or meet the same fate.
+    at least one). The official client retries 408, 409, 429 and 5xx by itself; `may_retry` tells it
+    to, or not to where a retry would only feed an overload or meet the same fate.
     """
 
     def __init__(
@@ -30,7 +33,7 @@ class ApiError(Exception):
         param: str | None = None,
         type_: str = TYPE_INVALID,
         retry_after_s: float | None = None,
-        may_retry: bool = True,
+        may_retry: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -56,8 +59,8 @@ class ApiError(Exception):
         headers: dict[str, str] = {}
         if self.retry_after_s is not None:
             headers["retry-after"] = str(max(1, math.ceil(self.retry_after_s)))
-        if not self.may_retry:
-            headers["x-should-retry"] = "false"
+        if self.may_retry is not None:
+            headers["x-should-retry"] = str(self.may_retry).lower()
         return headers
 
 
@@ -117,14 +120,48 @@ def _too_late(message: str, code: str) -> ApiError:
     return ApiError(504, message, code=code, param="deadline_s", type_=TYPE_SERVER, may_retry=False)
 
 
+def refused(
+    refusal: Refusal, job: Job, max_waiting: int, tenant_max: int | None = None
+) -> ApiError:
+    """What a refusal of the dispatcher's becomes. RuntimeError if it has no reason that is known."""
+    in_s = 0.0 if job.deadline_s is None else job.deadline_s - job.arrival_s
+    match refusal.reason:
+        case "queue_full":
+            return queue_full(refusal.retry_after_s, max_waiting)
+        case "tenant_full" if tenant_max is not None:
+            return tenant_full(refusal.retry_after_s, tenant_max)
+        case "hopeless" if job.deadline_s is not None:
+            return deadline_hopeless(in_s)
+        case "expired" if job.deadline_s is not None:
+            return deadline_passed(in_s)
+        case "no_rung":
+            return bad_request(
+                "No rung of the ladder can serve this request; ask for another model or quality."
+            )
+        case "poison":
+            return picture_failed(f"This request broke two engines by itself: {refusal.detail}.")
+    raise RuntimeError(f"job {job.job_id} was refused as {refusal.reason!r}: no such reason")
+
+
+def failed(word: Failed) -> ApiError:
+    """What a picture that an engine could not make becomes."""
+    if word.param is not None:
+        return bad_request(word.message, param=word.param, code="invalid_value")
+    if word.kind == "out_of_memory":
+        return unavailable(word.message, code="out_of_memory")
+    return picture_failed(word.message)
+
+
 def picture_failed(message: str) -> ApiError:
-    """500: the engine could not make this picture; the same request would fail again."""
+    """500: the picture could not be made; the same request would fail again."""
     return ApiError(500, message, code="picture_failed", type_=TYPE_SERVER, may_retry=False)
 
 
-def unavailable(message: str) -> ApiError:
-    """503: nothing can serve the request now."""
-    return ApiError(503, message, code="unavailable", type_=TYPE_SERVER, retry_after_s=1.0)
+def unavailable(message: str, code: str = "unavailable") -> ApiError:
+    """503: the request cannot be served now, and may be later."""
+    return ApiError(
+        503, message, code=code, type_=TYPE_SERVER, retry_after_s=1.0, may_retry=True
+    )
 
 
 def model_not_found(model: str, known: Sequence[str], *, status: int = 404) -> ApiError:

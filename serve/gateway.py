@@ -44,7 +44,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class StampArrival:
-    """ASGI middleware: notes when a generation came in and says so in every answer's header.
+    """ASGI middleware: notes when a generation came in, by the monotonic clock for the service and in
+    unix seconds in every answer's header.
 
     Plain ASGI, because a wrapping response class would hide a client's disconnect.
     """
@@ -57,9 +58,8 @@ class StampArrival:
         if scope["type"] != "http" or scope["path"] != GENERATIONS_PATH:
             await self._app(scope, receive, send)
             return
-        received_unix_s = time.time()
-        scope.setdefault("state", {})["received_unix_s"] = received_unix_s
-        header = (RECEIVED_HEADER.encode(), f"{received_unix_s:.6f}".encode())
+        scope.setdefault("state", {})["received_s"] = time.monotonic()
+        header = (RECEIVED_HEADER.encode(), f"{time.time():.6f}".encode())
 
         async def send_stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -91,7 +91,7 @@ def _add_generations(app: FastAPI, config: Config, backend: Backend) -> None:
             request = GenerationRequest.model_validate_json(body)
         except ValidationError as error:
             raise from_validation(error) from None
-        pictures = commissions(request, config, ladder, http.state.received_unix_s)
+        pictures = commissions(request, config, ladder, http.state.received_s)
         if not request.stream:
             answer = await whole_answer(maker, request, pictures)
             return Response(answer.model_dump_json(), media_type="application/json")
@@ -123,22 +123,22 @@ def _add_state(app: FastAPI, config: Config, backend: Backend) -> None:
 
     @app.get("/readyz")
     async def ready() -> dict[str, str]:
-        missing = sorted(set(config.variants) - set(await backend.hosted()))
+        missing = sorted(set(config.variants) - set(await backend.ask("hosted")))
         if missing:
-            raise unavailable(f"No engine hosts {', '.join(missing)} yet; try again shortly.")
+            raise unavailable(f"No engine serves {', '.join(missing)} now; try again shortly.")
         return {"status": "ready"}
 
     @app.get("/v1/status")
     async def status() -> JSONResponse:
-        return JSONResponse(await backend.status())
+        return JSONResponse(await backend.ask("status"))
 
     @app.get("/v1/costs")
     async def costs() -> JSONResponse:
-        return JSONResponse(await backend.costs())
+        return JSONResponse(await backend.ask("costs"))
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return Response(await backend.metrics(), headers={"content-type": METRICS_TYPE})
+        return Response(await backend.ask("metrics"), headers={"content-type": METRICS_TYPE})
 
 
 def _add_error_handlers(app: FastAPI) -> None:

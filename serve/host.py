@@ -1,20 +1,29 @@
-"""Runs a `StepEngine` beside an event loop: orders in, words about them and reports out."""
+"""Runs a `StepEngine` beside an event loop: granted jobs in, words about them out.
+
+A job's own fault fails that job. When the engine's work fails or hangs, the host closes, once and for
+good: it takes nothing more, and says which jobs were in the call that broke it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import copy
-import itertools
-from collections.abc import AsyncGenerator, Callable, Sequence
+import logging
+import math
+import os
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.faults import EngineBroken, failure_of, told
 from pipelines.convergence import Audit
 from pipelines.desk import Part
 from pipelines.engine import StepEngine
 from pipelines.images import encode_image
 from pipelines.jobs import (
+    BatchLimit,
+    InvalidRequest,
     PartialPicture,
     Picture,
     PictureDone,
@@ -23,7 +32,6 @@ from pipelines.jobs import (
     PictureRequest,
     StepDone,
 )
-from pipelines.loading import Variant
 from policies.events import Progress
 from policies.nouns import Ladder, Service
 from serve.messages import (
@@ -31,103 +39,78 @@ from serve.messages import (
     OUTCOME_FAILED,
     OUTCOME_FINISHED,
     Accepted,
+    Closing,
+    Control,
     Done,
     Ended,
     EngineWord,
     Facts,
     Failed,
+    Grant,
     NotHere,
     Order,
     Partial,
 )
+from serve.prompts import PromptMeter
 from serve.pumping import Pump, ThreadPump, Told
 
-MARK_TOKENS = 2  # the start and end marks around every prompt
-LOWERED_AHEAD_MAX = 256
-"""So many lowerings of jobs that are not here are kept, the newest: most are on their way."""
+logger = logging.getLogger(__name__)
 
+LOOK_S = 0.2
+"""Pause between two looks at the call under way. Its time is counted in looks, so that a machine that
+slept does not count as a call that hangs."""
 
-class PromptMeter:
-    """Counts a prompt's tokens on the event loop.
-
-    It has tokenizers of its own, because those of the variant belong to the engine's threads.
-    """
-
-    def __init__(self, variant: Variant) -> None:
-        pipeline = variant.pipeline
-        second = getattr(pipeline, "tokenizer_2", None)
-        self._tokenizers = [copy.deepcopy(t) for t in (pipeline.tokenizer, second) if t is not None]
-        self._tokens_max = variant.encoder.tokens_max - MARK_TOKENS
-
-    def tokens(self, text: str) -> int:
-        """Tokens of the text itself, without its marks."""
-        return (
-            max(
-                len(tokenizer(text, truncation=False, padding=False, verbose=False).input_ids)
-                for tokenizer in self._tokenizers
-            )
-            - MARK_TOKENS
-        )
-
-    def fault(self, order: Order) -> Failed | None:
-        """Which of the order's texts the model could not read to its end, if any."""
-        for param, text in (("prompt", order.prompt), ("negative_prompt", order.negative_prompt)):
-            tokens = self.tokens(text)
-            if tokens > self._tokens_max:
-                message = (
-                    f"The {param} has {tokens} tokens and the model reads {self._tokens_max};"
-                    " shorten it."
-                )
-                return Failed(message, param)
-        return None
+PictureEvent = PartialPicture | PictureDone | PictureFailed
 
 
 @dataclass(slots=True)
 class _Hosted:
-    """A job in the engine, and the events about it that are not yet told."""
+    """A job in the engine, and the events about it that are not yet told (None: the engine closed)."""
 
     order: Order
     service: Service
-    events: asyncio.Queue[PartialPicture | PictureDone | PictureFailed | None] = field(
-        default_factory=asyncio.Queue
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Jobs that have left the engine. `progress` says how far the others are, if it was a step
-    boundary that ended these, and is None for jobs that were cancelled or never began."""
-
-    ended: tuple[Ended, ...]
-    progress: tuple[Progress, ...] | None = None
+    submitted_s: float
+    events: asyncio.Queue[PictureEvent | None] = field(default_factory=asyncio.Queue)
 
 
 class EngineHost:
-    """Takes orders on the event loop and has a pump run them: threads, unless a test gives another.
+    """Takes granted jobs on the event loop and has a pump run them: threads, unless a test gives another.
 
-    `on_report` is called on the loop when jobs leave the engine, before their pictures are encoded,
-    so that their places are free as early as can be. The engine's clock must give unix seconds.
+    `news` is set when jobs have left the engine, before their pictures are encoded, so that their
+    slots are free as early as can be; `ended` holds them until a reporter takes them. `clock` is the
+    engine's. A call of the engine that takes longer than `call_max_s` closes it, but for the first of
+    its shape. `on_closing` is called once, on the loop; whoever hears it calls `end_all`.
     """
 
     def __init__(
         self,
         engine: StepEngine,
         ladder: Ladder,
-        on_report: Callable[[Report], None],
+        on_closing: Callable[[Closing], None],
         pump: Pump | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        call_max_s: float = math.inf,
     ) -> None:
         self._engine = engine
         self._ladder = ladder
-        self._on_report = on_report
+        self._on_closing = on_closing
         self._pump = ThreadPump() if pump is None else pump
+        self._clock = clock
+        self._call_max_s = call_max_s
         self._meters = {name: PromptMeter(v) for name, v in engine.variants.items()}
-        self._jobs: dict[str, _Hosted] = {}
-        self._keys = itertools.count()
-        self._lowered_ahead: dict[str, int] = {}
-        self._encoders = ThreadPoolExecutor(1, thread_name_prefix="encode")
-        self._fault: Exception | None = None
+        self._jobs: dict[str, _Hosted] = {}  # by grant
+        self._control = Control()
+        # zlib works without the interpreter's lock; half of the cores belong to everything else.
+        workers = max(1, min(4, (os.cpu_count() or 1) // 2))
+        self._encoders = ThreadPoolExecutor(workers, thread_name_prefix="encode")
+        self._watch: asyncio.Task[None] | None = None
+        self._closing: Closing | None = None
         self._latest_audit: Audit | None = None
         self._stepped: tuple[StepDone, ...] = ()
+        self._progress: tuple[Progress, ...] | None = None
+        self.ended: list[Ended] = []
+        self.news = asyncio.Event()
         self.steps_total = 0
         self.pictures_total = 0
         self.convergence = None if engine.tuner is None else engine.tuner.report()
@@ -135,111 +118,130 @@ class EngineHost:
     def start(self) -> None:
         """Start stepping; called on the event loop that the host will serve."""
         self._pump.start(self)
+        if self._call_max_s < math.inf:
+            self._watch = asyncio.create_task(self._watch_calls())
 
     def stop(self) -> None:
         """End the work after what is being worked at."""
+        if self._watch is not None:
+            self._watch.cancel()
         self._pump.stop()
         self._encoders.shutdown()
 
     def check(self) -> None:
-        """RuntimeError if the engine's work has failed."""
-        if self._fault is not None:
-            raise RuntimeError("the step loop failed") from self._fault
+        """RuntimeError if the engine is closed."""
+        if self._closing is not None:
+            raise RuntimeError(f"the engine is closed: {self._closing.cause}")
 
-    @property
-    def batch_limit(self) -> int:
-        """The most jobs that the engine runs in one call."""
-        return self._engine.batch_limit
+    def close(self, cause: str, suspects: Iterable[str] = ()) -> None:
+        """Take nothing more: the engine can no longer compute. Only the first call counts."""
+        if self._closing is None:
+            self._closing = Closing(cause, frozenset(suspects))
+            self._on_closing(self._closing)
+
+    def end_all(self) -> None:
+        """Tell all who wait for a picture that it will not be made here."""
+        for hosted in self._jobs.values():
+            hosted.events.put_nowait(None)
+
+    def batch_limits(self) -> tuple[BatchLimit, ...]:
+        """The calls of the engine that ran out of memory, and with how many jobs they still fit."""
+        return self._engine.batch_limits()
 
     def costs(self) -> dict[str, Any]:
         """The sums of what the engine's work has taken, as JSON values."""
         return self._engine.costs.snapshot().to_plain()
 
-    def announce(self, rung: int) -> None:
-        """Make `rung` the current one from the next step boundary on."""
-        self._engine.announce(rung)
-
-    def lower(self, job_id: str, rung: int) -> None:
-        """Let one job exit early at the next step boundary as if `rung` were announced for it.
-
-        What the dispatcher says may overtake the job itself, which comes through its gateway.
-        """
-        keys = [key for key, hosted in self._jobs.items() if hosted.order.job_id == job_id]
-        for key in keys:
-            self._engine.lower(key, rung)
-        if not keys:
-            self._lowered_ahead[job_id] = max(rung, self._lowered_ahead.pop(job_id, 0))
-            if len(self._lowered_ahead) > LOWERED_AHEAD_MAX:
-                del self._lowered_ahead[next(iter(self._lowered_ahead))]
-
     def running(self) -> tuple[str, ...]:
-        """The ids of the jobs in the engine."""
-        return tuple(hosted.order.job_id for hosted in self._jobs.values())
+        """The grants in the engine."""
+        return tuple(self._jobs)
 
-    async def run(
-        self, order: Order, service: Service, engine_id: str
-    ) -> AsyncGenerator[EngineWord]:
+    def take_progress(self) -> tuple[Progress, ...] | None:
+        """How far the others were, by grant, when jobs last left at a step boundary; told once."""
+        progress, self._progress = self._progress, None
+        return progress
+
+    def follow(self, control: Control) -> None:
+        """Do from the next step boundary on as the dispatcher wants."""
+        if control.rung != self._control.rung:
+            self._engine.announce(control.rung)
+        self._control = control
+        for grant_id in control.lowered.keys() & self._jobs.keys():
+            self._engine.lower(grant_id, control.lowered[grant_id])
+
+    async def run(self, order: Order, grant: Grant) -> AsyncGenerator[EngineWord]:
         """Run one job and say what happens to it. Closing the iterator cancels the job."""
-        if self._fault is not None:
-            yield NotHere(engine_id)
+        if self._closing is not None:
+            yield NotHere(grant.engine_id)
             return
-        # The same job may come twice if its gateway lost sight of the first run.
-        key = f"{order.job_id}#{next(self._keys)}"
-        hosted = _Hosted(order, service)
-        self._jobs[key] = hosted
+        grant_id = grant.grant_id
+        hosted = self._jobs[grant_id] = _Hosted(order, grant.service, self._clock())
         try:
-            fault = self._submit(key, hosted)
-            if fault is not None:
-                self._leave(key, Ended(order.job_id, OUTCOME_FAILED))
-                yield fault
+            word = self._submit(grant, order)
+            if isinstance(word, Failed):
+                self._leave(grant_id, OUTCOME_FAILED)
+                yield word
                 return
-            yield Accepted(self._meters[service.variant].tokens(order.prompt))
-            while True:
-                event = await hosted.events.get()
-                if event is None:
-                    yield NotHere(engine_id)
-                    return
+            yield word
+            while (event := await hosted.events.get()) is not None:
                 yield await self._word(hosted, event)
                 if not isinstance(event, PartialPicture):
                     return
+            yield NotHere(grant.engine_id)
         finally:
-            if key in self._jobs:
-                self._engine.cancel(key)
-                self._leave(key, Ended(order.job_id, OUTCOME_CANCELLED))
+            if grant_id in self._jobs:
+                self._engine.cancel(grant_id)
+                self._leave(grant_id, OUTCOME_CANCELLED)
 
-    def _submit(self, key: str, hosted: _Hosted) -> Failed | None:
-        order = hosted.order
-        fault = self._meters[hosted.service.variant].fault(order)
-        if fault is not None:
-            return fault
-        request = PictureRequest(
-            job_id=key,
-            prompt=order.prompt,
-            service=hosted.service,
-            seed=order.seed,
-            width=order.width,
-            height=order.height,
-            negative_prompt=order.negative_prompt,
-            guidance_scale=order.guidance_scale,
-            guidance_rescale=order.guidance_rescale,
-            floor=order.floor,
-            fixed=order.fixed,
-            pinned=order.pinned,
-            converge=order.converge,
-            partials=order.partials,
-        )
+    def _submit(self, grant: Grant, order: Order) -> Accepted | Failed:
+        meter = self._meters[grant.service.variant]
         try:
-            self._engine.submit(request)
-        except ValueError as error:
-            return Failed(str(error), "steps")
-        rung = self._lowered_ahead.pop(order.job_id, None)
-        if rung is not None:
-            self._engine.lower(key, rung)
-        return None
+            fault = meter.fault(order)
+            if fault is not None:
+                return fault
+            self._engine.submit(
+                PictureRequest(
+                    job_id=grant.grant_id,
+                    prompt=order.prompt,
+                    service=grant.service,
+                    seed=order.seed,
+                    width=order.width,
+                    height=order.height,
+                    negative_prompt=order.negative_prompt,
+                    guidance_scale=order.guidance_scale,
+                    guidance_rescale=order.guidance_rescale,
+                    floor=order.floor,
+                    fixed=order.fixed,
+                    pinned=order.pinned,
+                    converge=order.converge,
+                    partials=order.partials,
+                    alone=grant.alone,
+                )
+            )
+        except InvalidRequest as error:
+            return Failed(str(error), "error", error.param)
+        except Exception as error:
+            return _failed(grant.grant_id, error)
+        if grant.grant_id in self._control.lowered:
+            self._engine.lower(grant.grant_id, self._control.lowered[grant.grant_id])
+        return Accepted(meter.tokens(order.prompt))
 
-    def _leave(self, key: str, ended: Ended) -> None:
-        del self._jobs[key]
-        self._on_report(Report((ended,)))
+    def _leave(self, grant_id: str, outcome: str) -> None:
+        del self._jobs[grant_id]
+        self.ended.append(Ended(grant_id, outcome))
+        self.news.set()
+
+    async def _watch_calls(self) -> None:
+        watched, looks = None, 0
+        while self._closing is None:
+            await asyncio.sleep(LOOK_S)
+            call = self._engine.call
+            looks = looks + 1 if call is watched else 0
+            watched = call
+            if call is not None and not call.first and looks * LOOK_S > self._call_max_s:
+                cause = f"a call to {call.stage} took more than {self._call_max_s:g} s"
+                logger.error("%s; it had the jobs %s", cause, ", ".join(call.job_ids))
+                self.close(cause, call.job_ids)
 
     # -- where the pump works -------------------------------------------------------------------
 
@@ -264,8 +266,8 @@ class EngineHost:
             self.steps_total += 1
             self._look_at_audits()
             self._stepped = tuple(event for event in events if isinstance(event, StepDone))
-        told = [event for event in events if not isinstance(event, StepDone)]
-        return Told(told, self._stepped) if told else None
+        others = [event for event in events if not isinstance(event, StepDone)]
+        return Told(others, self._stepped) if others else None
 
     def _look_at_audits(self) -> None:
         """Take the tuner's report after every audit, here because its audits come in here."""
@@ -279,47 +281,47 @@ class EngineHost:
 
     # -- back on the event loop -----------------------------------------------------------------
 
-    def deliver(self, told: Told) -> None:
+    def deliver(self, work: Told) -> None:
         """See `serve.pumping.Worked`."""
-        ended: list[Ended] = []
-        for event in told.events:
+        before = len(self.ended)
+        for event in work.events:
             hosted = self._jobs.get(event.job_id)
             if hosted is None:
                 continue  # cancelled while the step ran
             if isinstance(event, PictureDone):
                 self.pictures_total += 1
-                facts = self._facts(hosted.service, event.facts)
-                ended.append(Ended(hosted.order.job_id, OUTCOME_FINISHED, facts))
+                facts = self._facts(hosted, event.facts)
+                self.ended.append(Ended(event.job_id, OUTCOME_FINISHED, facts))
             elif isinstance(event, PictureFailed):
-                ended.append(Ended(hosted.order.job_id, OUTCOME_FAILED))
+                self.ended.append(Ended(event.job_id, OUTCOME_FAILED))
             if not isinstance(event, PartialPicture):
                 del self._jobs[event.job_id]
             hosted.events.put_nowait(event)
-        if ended:
-            self._on_report(Report(tuple(ended), self._progress(told.stepped)))
-
-    def _progress(self, stepped: Sequence[StepDone]) -> tuple[Progress, ...]:
-        return tuple(
-            Progress(self._jobs[step.job_id].order.job_id, step.steps_run, step.steps_planned)
-            for step in stepped
-            if step.job_id in self._jobs
-        )
+        if len(self.ended) > before:
+            self._progress = tuple(
+                Progress(step.job_id, step.steps_run, step.steps_planned)
+                for step in work.stepped
+                if step.job_id in self._jobs
+            )
+            self.news.set()
 
     def give_up(self, error: Exception) -> None:
         """See `serve.pumping.Worked`."""
-        self._fault = error
-        for hosted in self._jobs.values():
-            hosted.events.put_nowait(None)
+        if isinstance(error, EngineBroken):
+            self.close(error.cause, error.suspects)
+        else:
+            self.close(told(error), self.running())
 
-    async def _word(
-        self, hosted: _Hosted, event: PartialPicture | PictureDone | PictureFailed
-    ) -> EngineWord:
+    async def _word(self, hosted: _Hosted, event: PictureEvent) -> EngineWord:
         if isinstance(event, PictureFailed):
-            return Failed(event.message)
-        data = await self._encoded(event.image, hosted.order)
+            return Failed(event.message, event.kind)
+        try:
+            data = await self._encoded(event.image, hosted.order)
+        except Exception as error:
+            return _failed(event.job_id, error)
         if isinstance(event, PartialPicture):
             return Partial(event.index, data)
-        return Done(data, self._facts(hosted.service, event.facts))
+        return Done(data, self._facts(hosted, event.facts))
 
     async def _encoded(self, image: Picture, order: Order) -> bytes:
         loop = asyncio.get_running_loop()
@@ -327,24 +329,20 @@ class EngineHost:
             self._encoders, encode_image, image, order.output_format, order.output_compression
         )
 
-    def _facts(self, service: Service, facts: PictureFacts) -> Facts:
-        delivered = service
+    def _facts(self, hosted: _Hosted, facts: PictureFacts) -> Facts:
+        service = delivered = hosted.service
         if facts.rung_delivered != facts.rung_admitted:
             rung = self._ladder[facts.rung_delivered]
             delivered = Service(rung.variant, rung.steps, facts.rung_delivered, rung.guidance_share)
         return Facts(
-            variant=facts.variant,
-            sampler=facts.sampler,
-            guidance_scale=facts.guidance_scale,
-            guidance_rescale=facts.guidance_rescale,
-            seed=facts.seed,
-            steps_planned=facts.steps_planned,
-            steps_run=facts.steps_run,
-            guided_steps=facts.guided_steps,
-            early_exit=facts.early_exit,
+            facts,
             quality_admitted=self._ladder.quality_of(service),
             quality_delivered=self._ladder.quality_of(delivered),
-            rung_delivered=facts.rung_delivered,
-            started_unix_s=facts.started_s,
-            ended_unix_s=facts.ended_s,
+            queued_s=facts.started_s - hosted.submitted_s,
         )
+
+
+def _failed(grant_id: str, error: Exception) -> Failed:
+    """The answer to a job of which one of its own stages failed; the log has the exception."""
+    logger.error("grant %s failed", grant_id, exc_info=error)
+    return Failed(*failure_of(error))

@@ -19,27 +19,33 @@ from policies.nouns import Ladder, Service
 from serve.config import Config
 from serve.sections import PoolSection
 
-WARM_STEPS = 2
+WARM_STEPS = 3
+"""The first chooses kernels, the last decodes, and the one between them is timed."""
 
 
-def ready_engine(config: Config, pool: PoolSection, device: str) -> StepEngine:
-    """The step engine of a pool, warmed up; its clock gives unix seconds."""
+def ready_engine(config: Config, pool: PoolSection, device: str) -> tuple[StepEngine, float]:
+    """The step engine of a pool, warmed up, and the longest that one of its calls may take, in seconds.
+
+    Its clock is the monotonic one.
+    """
     ladder = config.build_ladder()
+    pixels = [math.prod(_sides(size)) for size in config.model.sizes]
     engine = StepEngine(
         load_variants(config, pool, device),
         ladder,
         pool.max_batch,
         config.exit_rules(pool),
         convergence=_convergence(config),
-        max_pixels=max(math.prod(_sides(size)) for size in config.model.sizes),
+        max_pixels=max(pixels),
         threads=pool.threads,
-        clock=time.time,
+        clock=time.monotonic,
     )
     if pool.compile != "none":
         for size in config.model.sizes:
             engine.warm_up(*_sides(size))
-    warm_up(engine, ladder, config.model.sizes[0])
-    return engine
+    step_s = warm_up(engine, ladder, config.model.sizes[0])
+    full_batch_s = step_s * pool.max_batch * max(pixels) / pixels[0]
+    return engine, max(pool.call_max_s, pool.call_max_factor * full_batch_s)
 
 
 def resolve_device(wanted: str) -> str:
@@ -72,13 +78,15 @@ def load_variants(config: Config, pool: PoolSection, device: str) -> dict[str, V
     return loaded
 
 
-def warm_up(engine: StepEngine, ladder: Ladder, size: str) -> None:
+def warm_up(engine: StepEngine, ladder: Ladder, size: str) -> float:
     """Make one short picture with every variant, so that the first client does not wait for it.
 
-    RuntimeError if a variant cannot make a picture.
+    Returns the seconds of one job's step, of the slowest variant. RuntimeError if a variant cannot
+    make a picture.
     """
     width, height = _sides(size)
-    for name in engine.variants:
+    slowest_s = 0.0
+    for name, variant in engine.variants.items():
         index = next(i for i, rung in enumerate(ladder.rungs) if rung.variant == name)
         rung = ladder[index]
         steps = min(WARM_STEPS, rung.steps) if rung.replannable else rung.steps
@@ -93,10 +101,17 @@ def warm_up(engine: StepEngine, ladder: Ladder, size: str) -> None:
                 fixed=True,
             )
         )
-    while engine.has_work():
-        for event in engine.step():
-            if isinstance(event, PictureFailed):
-                raise RuntimeError(f"{event.job_id} failed: {event.message}")
+        boundaries_s = []
+        while engine.has_work():
+            began_s = time.monotonic()
+            for event in engine.step():
+                if isinstance(event, PictureFailed):
+                    raise RuntimeError(f"{event.job_id} failed: {event.message}")
+            if variant.device.type == "cuda":
+                torch.cuda.synchronize(variant.device)
+            boundaries_s.append(time.monotonic() - began_s)
+        slowest_s = max(slowest_s, min(boundaries_s))
+    return slowest_s
 
 
 def _convergence(config: Config) -> ConvergenceSettings | None:

@@ -1,4 +1,5 @@
-"""Sees one accepted picture through: asks for a place, runs it there, asks again after a loss."""
+"""Sees one accepted picture through: holds it at the dispatcher, runs it where that grants it, again
+after a loss."""
 
 from __future__ import annotations
 
@@ -6,34 +7,25 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from policies.nouns import Job
 from serve.backend import Backend, DispatcherLost, EngineLost
-from serve.errors import (
-    TYPE_SERVER,
-    ApiError,
-    bad_request,
-    deadline_hopeless,
-    deadline_passed,
-    picture_failed,
-    queue_full,
-    tenant_full,
-    unavailable,
-)
-from serve.messages import Accepted, Done, Failed, Grant, Partial, Refusal
+from serve.errors import TYPE_SERVER, ApiError, failed, refused, unavailable
+from serve.messages import Accepted, Done, Failed, Grant, LostGrant, Partial, Refusal
 from serve.orders import Commission
 from serve.schemas import ServingFacts
 
 logger = logging.getLogger(__name__)
 
-ENGINES_LOST_MAX = 5
-"""After so many engines died under one job, the job itself is the likely cause."""
+GRANTS_MAX = 5
+"""After so many runs that came to no end, the job itself is the likely cause."""
 
-DISPATCHER_TRIES_MAX = 20
-DISPATCHER_PAUSE_S = 0.5
+DISPATCHER_AWAY_MAX_S = 60.0
+DISPATCHER_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +47,7 @@ class Maker:
         max_waiting: int,
         tenant_max: int | None = None,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backend = backend
         self._max_waiting = max_waiting
@@ -71,122 +63,112 @@ class Maker:
     async def make(self, commission: Commission, on_partial: Callable[[Partial], None]) -> Made:
         """One picture. Partial pictures are told once each, also when the job runs again.
 
-        Cancelling it frees the job's place. ApiError if it was refused, expired or failed.
+        Cancelling it frees the job's slot. ApiError if it was refused, expired or failed.
         """
-        lost_engine: str | None = None
-        partials_told = 0
+        told = 0
 
         def tell(partial: Partial) -> None:
-            nonlocal partials_told
-            if partial.index >= partials_told:
-                partials_told = partial.index + 1
+            nonlocal told
+            if partial.index >= told:
+                told = partial.index + 1
                 on_partial(partial)
 
-        for attempt in range(ENGINES_LOST_MAX):
-            grant = await self._place(commission, again=attempt > 0, lost_engine=lost_engine)
+        tasks: list[asyncio.Task[Any]] = []  # in the order in which they are to be given up
+        try:
+            return await self._make(commission, tell, tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def _make(
+        self,
+        commission: Commission,
+        tell: Callable[[Partial], None],
+        tasks: list[asyncio.Task[Any]],
+    ) -> Made:
+        job = commission.job
+        answers = self._backend.lease(self._from_now(job), again=False, lost=None)
+        answer, lost = await _next(answers), None
+        for _ in range(GRANTS_MAX):
+            away_since_s = self._clock()
+            while answer is None:
+                # It was accepted before, so it must not be refused for a full queue now.
+                answers = self._backend.lease(self._from_now(job), again=True, lost=lost)
+                answer = await _next(answers)
+                if answer is None:
+                    if self._clock() - away_since_s > DISPATCHER_AWAY_MAX_S:
+                        raise unavailable("The dispatcher does not answer; try again shortly.")
+                    await asyncio.sleep(DISPATCHER_PAUSE_S)
+            if isinstance(answer, Refusal):
+                raise refused(answer, job, self._max_waiting, self._tenant_max)
+            moved = asyncio.create_task(_next(answers))
+            run = asyncio.create_task(self._run(commission, answer, tell))
+            tasks.insert(0, moved)  # if the client leaves, the dispatcher hears of it first
+            tasks.append(run)
+            await asyncio.wait((moved, run), return_when=asyncio.FIRST_COMPLETED)
+            if moved.done() and moved.result() is None:
+                await asyncio.wait((run,))  # the dispatcher is away; the engine need not be
             try:
-                return await self._run(commission, grant, tell)
-            except EngineLost:
-                lost_engine = grant.engine_id
-                logger.warning("engine %s was lost; its job runs again", lost_engine)
-        self._backend.release(commission.job.job_id)
+                if run.done():
+                    return run.result()
+            except EngineLost as loss:
+                logger.warning("job %s: engine %s was lost", job.job_id, answer.engine_id)
+                lost = LostGrant(answer.grant_id, loss.gone)
+            run.cancel()
+            answer = moved.result() if moved.done() else None
         raise ApiError(
             500,
-            f"{ENGINES_LOST_MAX} engines were lost while they made this picture.",
+            f"{GRANTS_MAX} engines were lost while they made this picture.",
             code="engine_lost",
             type_=TYPE_SERVER,
             may_retry=False,
         )
 
-    async def _place(
-        self, commission: Commission, *, again: bool, lost_engine: str | None
-    ) -> Grant:
-        job = commission.job
-        for _ in range(DISPATCHER_TRIES_MAX):
-            try:
-                answer = await self._backend.acquire(job, again=again, lost_engine=lost_engine)
-            except DispatcherLost:
-                # It may have been accepted there, so it must not be refused for a full queue now.
-                again = True
-                await asyncio.sleep(DISPATCHER_PAUSE_S)
-                continue
-            except asyncio.CancelledError:
-                # The grant may be on its way already, where cancelling the call comes too late.
-                self._backend.release(job.job_id)
-                raise
-            if isinstance(answer, Grant):
-                return answer
-            raise self._refused(commission, answer)
-        raise unavailable("The dispatcher does not answer; try again shortly.")
-
-    def _refused(self, commission: Commission, refusal: Refusal) -> ApiError:
-        job = commission.job
-        match refusal.reason:
-            case "queue_full":
-                return queue_full(refusal.retry_after_s, self._max_waiting)
-            case "tenant_full" if self._tenant_max is not None:
-                return tenant_full(refusal.retry_after_s, self._tenant_max)
-            case "hopeless" if job.deadline_s is not None:
-                return deadline_hopeless(job.deadline_s - job.arrival_s)
-            case "expired" if job.deadline_s is not None:
-                return deadline_passed(job.deadline_s - job.arrival_s)
-            case "no_rung":
-                return bad_request(
-                    "No rung of the ladder can serve this request; ask for another model or quality."
-                )
-        raise RuntimeError(f"job {job.job_id} was refused as {refusal.reason!r}: no such reason")
+    def _from_now(self, job: Job) -> Job:
+        """The job with its times in seconds from now: clocks of two processes do not compare."""
+        now_s = self._clock()
+        deadline_s = None if job.deadline_s is None else job.deadline_s - now_s
+        return replace(job, arrival_s=job.arrival_s - now_s, deadline_s=deadline_s)
 
     async def _run(
         self, commission: Commission, grant: Grant, tell: Callable[[Partial], None]
     ) -> Made:
-        job = commission.job
-        text_tokens = 0
-        settled = False
-        try:
-            async with aclosing(self._backend.generate(grant, commission.order)) as words:
-                async for word in words:
-                    match word:
-                        case Accepted():
-                            text_tokens = word.text_tokens
-                        case Partial():
-                            tell(word)
-                        case Done():
-                            settled = True
-                            facts = self._facts(job, word)
-                            return Made(word.data, text_tokens, facts)
-                        case Failed(message=message, param=param):
-                            settled = True
-                            if param is not None:
-                                raise bad_request(message, param=param, code="invalid_value")
-                            raise picture_failed(message)
-            raise EngineLost(grant.engine_id)  # it stopped in mid-sentence
-        except EngineLost:
-            settled = True  # the next acquire settles it
-            raise
-        finally:
-            if not settled:
-                self._backend.release(job.job_id)
+        text_tokens, sent_s = 0, self._clock()
+        async with aclosing(self._backend.generate(grant, commission.order)) as words:
+            async for word in words:
+                match word:
+                    case Accepted():
+                        text_tokens = word.text_tokens
+                    case Partial():
+                        tell(word)
+                    case Done():
+                        facts = self._facts(commission.job, word, sent_s)
+                        return Made(word.data, text_tokens, facts)
+                    case Failed():
+                        raise failed(word)
+        raise EngineLost(grant.engine_id)  # it stopped in mid-sentence
 
-    def _facts(self, job: Job, done: Done) -> ServingFacts:
+    def _facts(self, job: Job, done: Done, sent_s: float) -> ServingFacts:
         facts = done.facts
         return ServingFacts(
             job_id=job.job_id,
             tier=job.tier,
-            variant=facts.variant,
-            sampler=facts.sampler,
-            guidance_scale=facts.guidance_scale,
-            guidance_rescale=facts.guidance_rescale,
-            seed=facts.seed,
-            steps_planned=facts.steps_planned,
-            steps_run=facts.steps_run,
-            guided_steps=facts.guided_steps,
-            early_exit=facts.early_exit,
+            **asdict(facts.picture),
             quality_admitted=facts.quality_admitted,
             quality_delivered=facts.quality_delivered,
-            queue_ms=_ms(facts.started_unix_s - job.arrival_s),
-            service_ms=_ms(facts.ended_unix_s - facts.started_unix_s),
+            queue_ms=_ms(sent_s - job.arrival_s + facts.queued_s),
+            service_ms=_ms(facts.service_s),
             total_ms=_ms(self._clock() - job.arrival_s),
         )
+
+
+async def _next(answers: AsyncGenerator[Grant | Refusal]) -> Grant | Refusal | None:
+    """The next answer of a lease; None if the dispatcher is lost."""
+    try:
+        return await anext(answers, None)
+    except DispatcherLost:
+        return None
 
 
 async def all_of(tasks: Sequence[asyncio.Task[Made]]) -> list[Made]:

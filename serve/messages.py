@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.convergence import ConvergenceReport
-from pipelines.jobs import EarlyExit
+from pipelines.jobs import BatchLimit, FailureKind, PictureFacts
 from policies.events import Progress
 from policies.nouns import Service
 
@@ -44,23 +44,37 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A place in one engine; the job is to run there with this service."""
+    """A slot in one engine; the job is to run there with this service.
+
+    `grant_id` tells this run from any other of the same job. `alone` has the job computed in calls
+    of its own, because it was in a call that broke an engine.
+    """
 
     job_id: str
+    grant_id: str
     pool: str
     engine_id: str
     service: Service
-    granted_unix_s: float
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """No place: `reason` is queue_full, tenant_full, no_rung, hopeless, expired, or superseded for a
-    call that the same gateway has repeated meanwhile."""
+    """No slot: `reason` is queue_full, tenant_full, no_rung, hopeless, expired, or poison for a job
+    that broke engines by itself; `detail` is then what broke."""
 
     job_id: str
     reason: str
     retry_after_s: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LostGrant:
+    """A grant whose engine did not answer its gateway. `engine_gone`: Serve lists the engine no more."""
+
+    grant_id: str
+    engine_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +86,8 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class NotHere:
-    """The job was sent to an engine other than the granted one; nothing was done."""
+    """The job does not run in this engine: it was sent to another than the granted one, or the
+    engine is closed."""
 
     engine_id: str
 
@@ -87,26 +102,18 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What became of one job in its engine; times are unix seconds.
+    """What became of one job in its engine, where it waited `queued_s` for its first boundary. The
+    times in `picture` are on that engine's own clock."""
 
-    `variant` ran the last step. `guided_steps` of the `steps_run` ran with guidance.
-    `rung_delivered` is a ladder index.
-    """
-
-    variant: str
-    sampler: str
-    guidance_scale: float
-    guidance_rescale: float
-    seed: int
-    steps_planned: int
-    steps_run: int
-    guided_steps: int
-    early_exit: EarlyExit
+    picture: PictureFacts
     quality_admitted: str
     quality_delivered: str
-    rung_delivered: int
-    started_unix_s: float
-    ended_unix_s: float
+    queued_s: float
+
+    @property
+    def service_s(self) -> float:
+        """From the first boundary to the end of the decoding."""
+        return self.picture.ended_s - self.picture.started_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +126,13 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The picture could not be made, by the job's own fault; the engine goes on.
+    """The picture could not be made, and the engine goes on.
 
     `param` names the parameter to change where the request itself was wrong.
     """
 
     message: str
+    kind: FailureKind
     param: str | None = None
 
 
@@ -133,66 +141,81 @@ EngineWord = Accepted | NotHere | Partial | Done | Failed
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A job that left an engine. `facts` is None unless it finished."""
+    """A grant whose job has left its engine. `facts` is None unless it finished."""
 
-    job_id: str
+    grant_id: str
     outcome: str
     facts: Facts | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class EngineNote:
-    """An engine's report on itself to the dispatcher.
+class Closing:
+    """An engine's last message: it computes no more. `suspects` are the grants in the call that
+    broke it."""
 
-    `seq` rises with every note of one engine, so that a note overtaken on its way is recognised.
-    `running` holds every job that is in the engine now, `ended` those that left since the note
-    before. `progress` says how far the jobs are that go on, in a note that tells which jobs a step
-    boundary has ended, and is None in any other. `heard` is the number of the last lowering that
-    has reached the engine. `steps_total` and `pictures_total` count since its start. `batch_limit`
-    is the most jobs that it still runs in one call, fewer than `places` once memory ran out.
-    `convergence` is what its tuner knows, if the configuration has a convergence exit.
-    `price_per_s` is what a second of the engine costs. `costs` are the sums of what its work has
-    taken since its start (`pipelines.service_costs.CostSums.to_plain`).
+    cause: str
+    suspects: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """An engine's report on itself to the dispatcher; it sends one after the other.
+
+    `running` holds every grant that is in the engine now, `ended` those that left since the last
+    report that was taken. `progress`, by grant, says how far the jobs are that go on, where a step
+    boundary has ended others, and is None otherwise. `steps_total` and `pictures_total` count since
+    its start. `batch_limits` are the calls that ran out of memory. `convergence` is what its tuner
+    knows, if the configuration has a convergence exit. `price_per_s` is what a second of the engine
+    costs. `costs` are the sums of what its work has taken since its start
+    (`pipelines.service_costs.CostSums.to_plain`). `actor` is its name in Ray, by which it can be
+    ended. `closing` makes this the last one.
     """
 
     engine_id: str
     pool: str
-    seq: int
     pid: int
     places: int
     variants: tuple[str, ...]
     device: str
-    running: tuple[str, ...]
-    ended: tuple[Ended, ...]
-    steps_total: int
-    pictures_total: int
-    batch_limit: int
+    running: tuple[str, ...] = ()
+    ended: tuple[Ended, ...] = ()
+    steps_total: int = 0
+    pictures_total: int = 0
+    batch_limits: tuple[BatchLimit, ...] = ()
     convergence: ConvergenceReport | None = None
     progress: tuple[Progress, ...] | None = None
-    heard: int = 0
     price_per_s: float = 0.0
     costs: Mapping[str, Any] = field(default_factory=dict)
+    actor: str = ""
+    closing: Closing | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Lowering:
-    """One running job is to exit early as if this rung were announced for it alone.
+class Acknowledged:
+    """The answer to a heartbeat.
 
-    `number` rises with every lowering for one engine, which says up to where it has heard them.
+    An engine that is not `open` was given up: it gets no more grants and must end. `replicas_wanted`
+    is how many engines its pool should have by the scaling policy; None: no view.
     """
 
-    number: int
-    job_id: str
-    rung: int
-
-
-@dataclass(frozen=True, slots=True)
-class Directions:
-    """What the dispatcher wants of an engine: the current rung, and what to lower.
-
-    `replicas_wanted` is how many engines its pool should have by the scaling policy; None: no view.
-    """
-
-    rung: int
-    lowered: tuple[Lowering, ...] = ()
+    open: bool = True
     replicas_wanted: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What the dispatcher wants of an engine: the current rung, and rungs for single grants, which
+    are to exit early as if that rung were announced for them alone."""
+
+    rung: int = 0
+    lowered: Mapping[str, int] = field(default_factory=dict)
+
+
+def grant_id_of(job_id: str, number: int) -> str:
+    """The id of a job's grant; `job_id_of` is its inverse."""
+    return f"{job_id}#{number:x}"
+
+
+def job_id_of(grant_id: str) -> str:
+    """The job of a grant."""
+    return grant_id.rpartition("#")[0]

@@ -62,8 +62,8 @@ class _QueueCollector(Collector):
         pictures = CounterMetricFamily("sluice_engine_pictures", "Pictures made.", labels=labels)
         limit = GaugeMetricFamily(
             "sluice_engine_batch_limit",
-            "Most jobs in one call of the model; it falls when memory runs out.",
-            labels=labels,
+            "Most jobs in one call where memory ran out before.",
+            labels=[*labels, "variant", "size", "stage"],
         )
         threshold = GaugeMetricFamily(
             "sluice_convergence_threshold",
@@ -76,16 +76,18 @@ class _QueueCollector(Collector):
             labels=labels,
         )
         running_by_id = {v.engine_id: len(v.running) for v in self._driver.dispatcher.engines()}
-        for note in self._driver.engine_notes():
-            values = [note.pool, note.engine_id]
-            places.add_metric(values, note.places)
-            running.add_metric(values, running_by_id.get(note.engine_id, 0))
-            steps.add_metric(values, note.steps_total)
-            pictures.add_metric(values, note.pictures_total)
-            limit.add_metric(values, note.batch_limit)
-            if note.convergence is not None:
-                threshold.add_metric(values, note.convergence.threshold)
-                audits.add_metric(values, note.convergence.audits)
+        for beat in self._driver.beats():
+            values = [beat.pool, beat.engine_id]
+            places.add_metric(values, beat.places)
+            running.add_metric(values, running_by_id.get(beat.engine_id, 0))
+            steps.add_metric(values, beat.steps_total)
+            pictures.add_metric(values, beat.pictures_total)
+            for one in beat.batch_limits:
+                size = f"{one.width}x{one.height}"
+                limit.add_metric([*values, one.variant, size, one.stage], one.limit)
+            if beat.convergence is not None:
+                threshold.add_metric(values, beat.convergence.threshold)
+                audits.add_metric(values, beat.convergence.audits)
         yield from (places, running, steps, pictures, limit, threshold, audits)
 
 
@@ -132,11 +134,12 @@ class Telemetry:
         facts = timings.ended.facts
         if facts is None:
             return
-        labels = (facts.variant, facts.quality_delivered)
+        made = facts.picture
+        labels = (made.variant, facts.quality_delivered)
         self._queue_s.labels(*labels).observe(max(0.0, timings.granted_s - timings.job.arrival_s))
-        self._service_s.labels(*labels).observe(max(0.0, facts.ended_unix_s - facts.started_unix_s))
-        self._steps.labels(*labels).observe(facts.steps_run)
-        self._early.labels(facts.early_exit).inc()
+        self._service_s.labels(*labels).observe(max(0.0, facts.service_s))
+        self._steps.labels(*labels).observe(made.steps_run)
+        self._early.labels(made.early_exit).inc()
 
     def text(self) -> str:
         """The scrape, in the Prometheus text format."""

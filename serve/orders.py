@@ -36,12 +36,13 @@ def commissions(
     request: GenerationRequest,
     config: Config,
     ladder: Ladder,
-    received_unix_s: float,
+    received_s: float,
     *,
     new_seed: Callable[[], int] = draw_seed,
 ) -> list[Commission]:
     """The `n` pictures of a request; the i-th takes seed + i, so that each can be had again.
 
+    `received_s` is when it came, by the clock that the jobs' times are to be on.
     ApiError (400) for whatever the configuration does not allow.
     """
     variant = _pinned_variant(request, config)
@@ -53,12 +54,12 @@ def commissions(
     _check_objective(request, config)
     _check_tier(request, config)
     seed = new_seed() if request.seed is None else request.seed
-    deadline_s = None if request.deadline_s is None else received_unix_s + request.deadline_s
+    deadline_s = None if request.deadline_s is None else received_s + request.deadline_s
     made = []
     for index in range(request.n):
         job = Job(
             job_id=uuid.uuid4().hex,
-            arrival_s=received_unix_s,
+            arrival_s=received_s,
             floor=floor,
             variant=variant,
             steps=request.steps,

@@ -77,7 +77,7 @@ class DispatcherSection(Section):
 
     At most `max_waiting` jobs wait, and at most `tenant_max` of one `user` wait and run.
     `refuse_hopeless` refuses at once what cannot meet its deadline even at its lowest quality (needs
-    `costs`). `claim_s`: how long a granted place may stay unused before it is freed.
+    `costs`).
 
     `order`: fifo; deadline (earliest first); shortest (fewest steps first); tiers (by
     `service_tier`: a job stands in line as if it had come `tiers` seconds later, so nobody waits
@@ -96,7 +96,6 @@ class DispatcherSection(Section):
     max_waiting: Count = 64
     tenant_max: Count | None = None
     refuse_hopeless: bool = False
-    claim_s: SecondsAboveNone = 30.0
     order: OrderName = "fifo"
     tiers: TiersSection | None = None
     routing: RoutingName = "shortest_queue"

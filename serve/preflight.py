@@ -13,6 +13,18 @@ from pathlib import Path
 from serve.config import Config, ConfigError
 from serve.model_files import INDEX, ModelFacts, differing, read_facts, read_json
 
+MEMORY_THRESHOLD_VARIABLE, MEMORY_THRESHOLD = "RAY_memory_usage_threshold", 0.95
+"""The share of the memory above which Ray ends processes, and the variable that changes it."""
+
+CONTAINER_LIMITS = (
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+)
+
+SERVICE_BYTES = 1_000_000_000
+ENGINE_BYTES = 400_000_000
+"""What Ray, the gateway and the dispatcher take, and an engine beside its weights: measured."""
+
 WEIGHED_PARTS = ("unet", "vae", "text_encoder")
 """The parts of a pipeline folder that hold weights."""
 
@@ -117,6 +129,52 @@ def check_packages(config: Config) -> None:
                 f"variants.{name}.quantisation: {variant.quantisation} needs the package torchao;"
                 " install torchao==0.18.0, or set quantisation to none"
             )
+
+
+def check_memory(config: Config, environment: Mapping[str, str] = os.environ) -> None:
+    """ConfigError if Ray would end the service's processes for want of memory while they start.
+
+    Counted are Ray's processes, and for each engine at its start torch and its variants' files.
+    """
+    threshold = float(environment.get(MEMORY_THRESHOLD_VARIABLE, MEMORY_THRESHOLD))
+    used, total = memory_used(), memory_total()
+    needed = SERVICE_BYTES
+    for pool in config.engines:
+        scaling = pool.autoscaling
+        files = sum(_weights_bytes(config.variants[name].source) for name in pool.variants)
+        on_host = files if pool.device == "cpu" else 0
+        engines = pool.replicas if scaling is None else scaling.min_replicas
+        needed += engines * (ENGINE_BYTES + on_host)
+    if used + needed > threshold * total:
+        raise ConfigError(
+            f"memory: {used / 1e9:.1f} of {total / 1e9:.1f} GB are in use and the service needs about"
+            f" {needed / 1e9:.1f} more, while Ray ends processes above {threshold:.0%}; free memory,"
+            f" serve fewer or smaller engines, or raise {MEMORY_THRESHOLD_VARIABLE}"
+        )
+
+
+def memory_used() -> int:
+    """Bytes of this machine's memory that are in use and could not be freed."""
+    amounts = {}
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, amount, *_ = line.replace(":", "").split()
+        amounts[name] = int(amount) * 1024
+    return amounts["MemTotal"] - amounts["MemAvailable"]
+
+
+def memory_total() -> int:
+    """Bytes of memory that this process and its children may use: the machine's, or the container's."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in map(Path, CONTAINER_LIMITS):
+        told = limit.read_text().strip() if limit.exists() else ""
+        if told.isdigit():
+            total = min(total, int(told))
+    return total
+
+
+def _weights_bytes(source: str) -> int:
+    files = [] if source.startswith("hub:") else Path(source).rglob("*.safetensors")
+    return sum(file.stat().st_size for file in files)
 
 
 def check_threads(config: Config) -> None:

@@ -40,7 +40,7 @@ class Worked(Protocol):
     def work(self, part: Part) -> Told | None:
         """One piece of work; None if nobody need hear of it."""
 
-    def deliver(self, told: Told) -> None:
+    def deliver(self, work: Told) -> None:
         """Take what a piece of work has told; on the event loop."""
 
     def give_up(self, error: Exception) -> None:

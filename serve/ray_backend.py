@@ -1,4 +1,4 @@
-"""How Ray Serve provides what the gateway needs."""
+"""How Ray Serve provides what the gateway and the engines need: calls to each other and their losses."""
 
 from __future__ import annotations
 
@@ -7,20 +7,43 @@ import logging
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
+import grpc
 from ray import serve as ray_serve
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from policies.nouns import Job
 from serve.backend import DispatcherLost, EngineLost
-from serve.messages import EngineWord, Grant, NotHere, Order, Refusal
+from serve.messages import (
+    Acknowledged,
+    Control,
+    EngineWord,
+    Grant,
+    Heartbeat,
+    LostGrant,
+    NotHere,
+    Order,
+    Refusal,
+)
 from serve.names import DISPATCHER_APP, DISPATCHER_NAME, SERVICE_APP, engine_deployment
 
 logger = logging.getLogger(__name__)
 
 FIRST_WORD_S = 10.0
-"""How long an engine may take to say that it has a job before it counts as lost."""
+"""How long an engine may take to say that it has a job before the call counts as lost."""
+
+ASK_MAX_S = 1.0
+"""How long the dispatcher may take to show its state: probes must not wait for its replacement."""
+
+LOST = (RayError, RayServeException, grpc.RpcError, TimeoutError)
+"""What Serve raises where a call has not come to its end."""
+
+
+def dispatcher_handle() -> DeploymentHandle[Any]:
+    """The dispatcher's deployment."""
+    handle: DeploymentHandle[Any] = ray_serve.get_deployment_handle(DISPATCHER_NAME, DISPATCHER_APP)
+    return handle
 
 
 class RayBackend:
@@ -31,11 +54,8 @@ class RayBackend:
     """
 
     def __init__(self, pools: Mapping[str, DeploymentHandle[Any]]) -> None:
-        self._dispatcher: DeploymentHandle[Any] = ray_serve.get_deployment_handle(
-            DISPATCHER_NAME, DISPATCHER_APP
-        )
+        self._dispatcher = dispatcher_handle()
         self._pools = pools
-        self._background: set[asyncio.Task[None]] = set()
 
     @classmethod
     def for_pools(cls, names: list[str]) -> RayBackend:
@@ -47,70 +67,69 @@ class RayBackend:
             }
         )
 
-    async def acquire(self, job: Job, *, again: bool, lost_engine: str | None) -> Grant | Refusal:
-        """See `Backend`. Cancelling this call withdraws the job at the dispatcher."""
-        answer: Grant | Refusal = await self._ask("acquire", job, again, lost_engine)
-        return answer
-
-    def release(self, job_id: str) -> None:
-        """See `Backend`."""
-        task = asyncio.create_task(self._release(job_id))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-    async def _release(self, job_id: str) -> None:
+    async def lease(
+        self, job: Job, *, again: bool, lost: LostGrant | None
+    ) -> AsyncGenerator[Grant | Refusal]:
+        """See `Backend`. Closing the iterator withdraws the job at the dispatcher."""
+        # Ray's stubs do not tell a streaming call from a plain one, nor type `cancel`.
+        lease = self._dispatcher.options(stream=True, method_name="lease")
+        answers: Any = lease.remote(job, again, lost)
         try:
-            await self._ask("release", job_id)
-        except DispatcherLost:
-            logger.info("job %s: a new dispatcher does not know it, so nothing is freed", job_id)
+            async for answer in answers:
+                yield answer
+        except LOST as error:
+            raise DispatcherLost(str(error)) from error
+        finally:
+            answers.cancel()
 
     async def generate(self, grant: Grant, order: Order) -> AsyncGenerator[EngineWord]:
         """See `Backend`. Closing the iterator cancels the job in its engine."""
         engine = self._pools[grant.pool].options(stream=True, session_id=grant.engine_id)
-        # Ray's stubs do not tell a streaming call from a plain one, nor type `cancel`.
-        words: Any = engine.generate.remote(order, grant.service, grant.engine_id)
-        exhausted = False
+        words: Any = engine.generate.remote(order, grant)
         try:
             async with asyncio.timeout(FIRST_WORD_S) as limit:
                 async for word in words:
                     if isinstance(word, NotHere):
-                        raise EngineLost(grant.engine_id)
+                        raise EngineLost(grant.engine_id, gone=word.engine_id != grant.engine_id)
                     limit.reschedule(None)
                     yield word
-            exhausted = True
-        except (TimeoutError, RayActorError, RayServeException) as error:
+        except LOST as error:
             logger.info("job %s: engine %s lost: %r", order.job_id, grant.engine_id, error)
             raise EngineLost(grant.engine_id) from error
         finally:
-            if not exhausted:
-                words.cancel()
+            words.cancel()
 
-    async def status(self) -> dict[str, Any]:
+    async def ask(self, what: str) -> Any:
         """See `Backend`."""
-        answer: dict[str, Any] = await self._ask("status")
-        return answer
-
-    async def costs(self) -> dict[str, Any]:
-        """See `Backend`."""
-        answer: dict[str, Any] = await self._ask("costs")
-        return answer
-
-    async def metrics(self) -> str:
-        """See `Backend`."""
-        answer: str = await self._ask("metrics")
-        return answer
-
-    async def hosted(self) -> list[str]:
-        """See `Backend`."""
-        answer: list[str] = await self._ask("hosted")
-        return answer
-
-    async def _ask(self, method: str, *args: Any) -> Any:
-        response: Any = self._dispatcher.options(method_name=method).remote(*args)
         try:
-            return await response
-        except asyncio.CancelledError:
-            response.cancel()
-            raise
-        except (RayError, RayServeException) as error:
+            async with asyncio.timeout(ASK_MAX_S):
+                return await self._dispatcher.options(method_name=what).remote()
+        except LOST as error:
             raise DispatcherLost(str(error)) from error
+
+
+class RayLink:
+    """The dispatcher's deployment as `serve.reporting` wants it."""
+
+    def __init__(self) -> None:
+        self._dispatcher = dispatcher_handle()
+
+    async def heartbeat(self, beat: Heartbeat) -> Acknowledged:
+        """See `serve.reporting.DispatcherLink`."""
+        try:
+            answer: Acknowledged = await self._dispatcher.heartbeat.remote(beat)
+        except LOST as error:
+            raise DispatcherLost(str(error)) from error
+        return answer
+
+    async def controls(self, engine_id: str) -> AsyncGenerator[Control]:
+        """See `serve.reporting.DispatcherLink`."""
+        handle = self._dispatcher.options(stream=True, method_name="controls")
+        controls: Any = handle.remote(engine_id)
+        try:
+            async for control in controls:
+                yield control
+        except LOST as error:
+            raise DispatcherLost(str(error)) from error
+        finally:
+            controls.cancel()

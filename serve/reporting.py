@@ -1,25 +1,44 @@
-"""Keeps an engine and the dispatcher in touch: reports there, directions back.
+"""Keeps an engine and the dispatcher in touch: heartbeats there, controls back.
 
-Two calls are under way at any time. One is held open at the dispatcher, which answers it as soon as
-it wants something of the engine; the other tells at once which jobs have left. Nothing here needs
-Ray, so that a test can run it in virtual time.
+Heartbeats go one after the other, at once when jobs have left and otherwise at a steady pace, whatever
+the engine's work does. Nothing here needs Ray, so that a test can run it in virtual time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
-from policies.events import Progress
-from serve.host import EngineHost, Report
-from serve.messages import Directions, Ended, EngineNote
+from serve.backend import DispatcherLost
+from serve.host import EngineHost
+from serve.messages import Acknowledged, Closing, Control, Heartbeat
+
+HEARTBEAT_S = 0.2
+"""The longest pause between two heartbeats."""
+
+LAST_WORD_MAX_S = 2.0
+"""How long a closing engine tries to tell the dispatcher so. After that its silence does."""
+
+
+class DispatcherLink(Protocol):
+    """The dispatcher, as an engine reaches it."""
+
+    async def heartbeat(self, beat: Heartbeat) -> Acknowledged:
+        """Report; DispatcherLost."""
+
+    def controls(self, engine_id: str) -> AsyncGenerator[Control]:
+        """What the dispatcher wants, now and whenever that changes; DispatcherLost. Ends for an engine
+        that it does not know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Introduction:
-    """What never changes about an engine. `places` is its largest batch."""
+    """What never changes about an engine. `places` is its largest batch, `actor` its name in Ray."""
 
     engine_id: str
     pool: str
@@ -27,21 +46,11 @@ class Introduction:
     variants: tuple[str, ...]
     device: str
     price_per_s: float = 0.0
-
-
-class DispatcherLink(Protocol):
-    """The dispatcher, as an engine reaches it."""
-
-    async def note(self, note: EngineNote) -> bool | None:
-        """Tell; False if a fresh note is wanted, None (after a pause) if nobody answered."""
-
-    async def listen(self, note: EngineNote, rung: int) -> Directions | None:
-        """Tell, and hear what is wanted of an engine that stands at `rung`; None as for `note`, or
-        if a fresh note is wanted."""
+    actor: str = ""
 
 
 class EngineReporter:
-    """Reports on a host and carries out what the dispatcher directs.
+    """Reports on a host and carries out what the dispatcher wants.
 
     `replicas_wanted` is the last that was heard of the scaling policy.
     """
@@ -49,20 +58,15 @@ class EngineReporter:
     def __init__(self, introduction: Introduction, link: DispatcherLink) -> None:
         self._introduction = introduction
         self._link = link
-        self._ended: list[Ended] = []
-        self._progress: tuple[Progress, ...] | None = None
-        self._news = asyncio.Event()
-        self._seq = 0
-        self._rung = 0
-        self._heard = 0
         self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._known = asyncio.Event()
         self.replicas_wanted: int | None = None
 
     def start(self, host: EngineHost) -> None:
         """Begin to report; called on the event loop."""
         self._tasks = (
-            asyncio.create_task(self._keep_listening(host)),
-            asyncio.create_task(self._keep_telling(host)),
+            asyncio.create_task(self._keep_reporting(host)),
+            asyncio.create_task(self._keep_following(host)),
         )
 
     def stop(self) -> None:
@@ -77,67 +81,60 @@ class EngineReporter:
                 cause = None if task.cancelled() else task.exception()
                 raise RuntimeError("the engine no longer reports") from cause
 
-    def report(self, report: Report) -> None:
-        """Have the dispatcher told of jobs that have left; what a host is to call."""
-        self._ended += report.ended
-        if report.progress is not None:
-            self._progress = report.progress
-        self._news.set()
+    async def close(self, host: EngineHost, closing: Closing) -> None:
+        """Fall silent, and tell the dispatcher why if it can be reached."""
+        self.stop()
+        with contextlib.suppress(TimeoutError, DispatcherLost):
+            async with asyncio.timeout(LAST_WORD_MAX_S):
+                await self._link.heartbeat(self._beat(host, closing))
 
-    async def _keep_listening(self, host: EngineHost) -> None:
+    async def _keep_reporting(self, host: EngineHost) -> None:
         while True:
-            note = self._note(host)
-            directions = await self._link.listen(note, self._rung)
-            if directions is not None:
-                self._follow(directions, host)
+            told = len(host.ended)
+            try:
+                answer = await self._link.heartbeat(self._beat(host))
+            except DispatcherLost:
+                self._known.clear()  # and what has ended is told again
+            else:
+                if not answer.open:
+                    host.close("the dispatcher has given it up")
+                    return
+                del host.ended[:told]
+                self.replicas_wanted = answer.replicas_wanted
+                self._known.set()
+            if not host.ended or not self._known.is_set():
+                host.news.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(HEARTBEAT_S):
+                        await host.news.wait()
 
-    def _follow(self, directions: Directions, host: EngineHost) -> None:
-        if directions.rung != self._rung:
-            self._rung = directions.rung
-            host.announce(directions.rung)
-        for lowering in directions.lowered:
-            if lowering.number > self._heard:
-                self._heard = lowering.number
-                host.lower(lowering.job_id, lowering.rung)
-        self.replicas_wanted = directions.replicas_wanted
-
-    async def _keep_telling(self, host: EngineHost) -> None:
-        """Tell at once which jobs have left; nothing is forgotten if the dispatcher is down."""
+    async def _keep_following(self, host: EngineHost) -> None:
         while True:
-            await self._news.wait()
-            self._news.clear()
-            telling, progress = tuple(self._ended), self._progress
-            self._ended.clear()
-            self._progress = None
-            if not await self._link.note(self._note(host, telling, progress)):
-                self._ended[:0] = telling
-                self._progress = progress if self._progress is None else self._progress
-                self._news.set()
+            await self._known.wait()
+            with contextlib.suppress(DispatcherLost):
+                async with aclosing(self._link.controls(self._introduction.engine_id)) as controls:
+                    async for control in controls:
+                        host.follow(control)
+            self._known.clear()  # until the next heartbeat has been taken
 
-    def _note(
-        self,
-        host: EngineHost,
-        ended: tuple[Ended, ...] = (),
-        progress: tuple[Progress, ...] | None = None,
-    ) -> EngineNote:
-        self._seq += 1
+    def _beat(self, host: EngineHost, closing: Closing | None = None) -> Heartbeat:
         about = self._introduction
-        return EngineNote(
+        return Heartbeat(
             engine_id=about.engine_id,
             pool=about.pool,
-            seq=self._seq,
             pid=os.getpid(),
             places=about.places,
             variants=about.variants,
             device=about.device,
             running=host.running(),
-            ended=ended,
+            ended=tuple(host.ended),
             steps_total=host.steps_total,
             pictures_total=host.pictures_total,
-            batch_limit=host.batch_limit,
+            batch_limits=host.batch_limits(),
             convergence=host.convergence,
-            progress=progress,
-            heard=self._heard,
+            progress=host.take_progress(),
             price_per_s=about.price_per_s,
             costs=host.costs(),
+            actor=about.actor,
+            closing=closing,
         )

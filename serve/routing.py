@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from ray.serve.request_router import PendingRequest, RequestRouter, RunningReplica
 
+TASKS_MAX = 100_000
+"""Requests that are routed at the same time: with a few, those for one hung engine hold up the others."""
+
+SEEN_MAX = 1000
+"""So many engines are remembered as having been there."""
+
 
 class GrantRouter(RequestRouter):
     """Picks the replica whose unique id the caller gave as `session_id`.
@@ -12,6 +18,11 @@ class GrantRouter(RequestRouter):
     the news of it is on its way). If it has been seen and is gone, any replica will do: that one
     sees that the job is not for it and says so, and the gateway asks the dispatcher again.
     """
+
+    @property
+    def max_num_routing_tasks(self) -> int:
+        """No request waits for another one to be routed."""
+        return TASKS_MAX
 
     async def choose_replicas(
         self,
@@ -22,9 +33,13 @@ class GrantRouter(RequestRouter):
         if pending_request is not None:
             # Else Ray asks again without a pause, and its loop never hears of the new replica.
             pending_request.routing_context.should_backoff = True
-        seen: set[str] = self.__dict__.setdefault("_seen_ids", set())
+        seen: dict[str, None] = self.__dict__.setdefault("_seen_ids", {})
         by_id = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
-        seen.update(by_id)
+        for replica_id in by_id:
+            seen.pop(replica_id, None)  # the oldest first
+            seen[replica_id] = None
+        while len(seen) > max(SEEN_MAX, len(by_id)):
+            del seen[next(iter(seen))]
         wanted = pending_request.metadata.session_id if pending_request is not None else ""
         if not wanted:
             return [candidate_replicas]

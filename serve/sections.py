@@ -157,6 +157,10 @@ class PoolSection(Section):
     `max_batch`. All pools name one, or none does. `price_per_hour` is what an hour of one engine
     costs, in any one currency; policies that weigh prices need it. With `autoscaling` the number of
     engines follows the load.
+
+    An engine closes, and is replaced, when one call takes longer than `call_max_factor` times what a
+    step of a full batch should take by its own warm-up, and longer than `call_max_s`; the first call
+    of a shape, in which kernels are chosen or compiled, may take any time.
     """
 
     name: str
@@ -173,6 +177,8 @@ class PoolSection(Section):
     offload: Literal["none", "model", "layers"] = "none"
     costs: str | None = None
     price_per_hour: Annotated[float, Field(ge=0)] | None = None
+    call_max_factor: Annotated[float, Field(gt=1)] = 20.0
+    call_max_s: Annotated[float, Field(gt=0)] = 5.0
     autoscaling: AutoscalingSection | None = None
 
     @field_validator("name")

@@ -24,6 +24,9 @@ from serve.processes import STOP_SIGNALS, die_with_parent
 READY_PAUSE_S = 0.1
 REQUEST_TIMEOUT_S = 600.0  # a large model's first picture on a CPU takes minutes
 OBJECT_STORE_BYTES = 256 * 1024 * 1024
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""The server is on this machine, whatever proxy the environment names for others."""
+
 EXAMPLE_PROMPT = "a large red circle on the left, blue background"
 
 RAY_ENVIRONMENT = {
@@ -34,6 +37,13 @@ RAY_ENVIRONMENT = {
     "RAY_SERVE_LOG_TO_STDERR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_agent_register_timeout_ms": "120000",  # 30 s are too few where other work takes the cores
+    "RAY_kill_worker_timeout_milliseconds": "1000",  # a process that hangs does not end in order
+    # Ray's own transport of calls stops whoever answers a process that hangs, for all callers; gRPC
+    # does not, and tells of a process that died by its connection.
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.proxy:middlewares",
+    "no_grpc_proxy": "127.0.0.1,localhost",  # whatever proxy the environment names for others
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(256 * 1024 * 1024),
 }
 
 
@@ -92,7 +102,7 @@ def wait_until_answered(config: Config, url: str) -> None:
         {"content-type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_S) as answer:
+        with DIRECT.open(request, timeout=REQUEST_TIMEOUT_S) as answer:
             answer.read()
     except urllib.error.HTTPError as error:
         told = error.read().decode(errors="replace")
@@ -101,7 +111,7 @@ def wait_until_answered(config: Config, url: str) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=REQUEST_TIMEOUT_S):
+        with DIRECT.open(url, timeout=REQUEST_TIMEOUT_S):
             return True
     except (urllib.error.URLError, ConnectionError):
         return False

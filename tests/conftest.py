@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,13 +97,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def launch(config: Path, log: Path, *arguments: str) -> subprocess.Popen[str]:
+def launch(
+    config: Path, log: Path, *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     """`python -m serve`, in a process group of its own, as a shell would start it."""
     with log.open("w") as stderr:
         return subprocess.Popen(
             [sys.executable, "-m", "serve", "--config", str(config), *arguments],
             cwd=ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
@@ -111,10 +113,12 @@ def launch(config: Path, log: Path, *arguments: str) -> subprocess.Popen[str]:
         )
 
 
-def start_server(config: Path, log: Path) -> LiveServer:
+def start_server(
+    config: Path, log: Path, *, environment: Mapping[str, str] | None = None
+) -> LiveServer:
     """Start a server and wait for its ready line."""
     port = free_port()
-    process = launch(config, log, "--port", str(port))
+    process = launch(config, log, "--port", str(port), environment=environment)
     assert process.stdout is not None
     readable, _, _ = select.select([process.stdout], [], [], START_MAX_S)
     line = process.stdout.readline() if readable else ""

@@ -141,7 +141,7 @@ class EngineOnCard(EngineCaller):
         events = self.engine.step()
         failed = [event.message for event in events if isinstance(event, PictureFailed)]
         stepped = sum(isinstance(event, StepDone) for event in events)
-        if failed or stepped != count or self.engine.batch_limit < count:
+        if failed or stepped != count or self.engine.batch_limits():
             self.empty()
             raise RuntimeError(
                 f"{count} jobs do not run in one call: {failed[0] if failed else 'too many'}"

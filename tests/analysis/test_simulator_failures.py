@@ -50,31 +50,19 @@ def test_an_engine_that_is_back_takes_jobs_again_and_knows_the_rung() -> None:
     assert (records[0].rung_admitted, records[0].steps_run) == (1, 10)
 
 
-def test_a_job_granted_to_a_dead_engine_comes_back_when_its_gateway_finds_nobody_there() -> None:
+def test_a_grant_on_its_way_to_an_engine_that_fails_is_given_to_another() -> None:
     what = failing(
-        server(batch=1, engines=2, overheads=Overheads(grant_s=0.01)), Failure("e0", 1.0)
+        server(batch=1, engines=2, overheads=Overheads(grant_s=0.3)), Failure("e0", 0.9, 1.1)
     )
-    record = simulate([Arrival(2.0, ANY)], what).records[0]
-    assert (record.engine_id, record.lost) == ("e1", 1)
-    assert record.started_s == pytest.approx(2.0 + 2 * 0.01)
-
-
-def test_the_silence_of_a_dead_engine_tells_before_it_is_granted_anything() -> None:
-    what = failing(
-        server(batch=1, engines=2, overheads=Overheads(grant_s=0.01)), Failure("e0", 1.0)
-    )
-    first, late = simulate([Arrival(0.0, ANY), Arrival(11.5, ANY)], what).records
-    assert (first.engine_id, late.engine_id) == ("e0", "e1")
-    assert late.lost == 0
-    assert late.started_s == pytest.approx(11.5 + 0.01)
-
-
-def test_an_engine_back_before_anybody_missed_it_is_as_new() -> None:
-    what = failing(server(batch=1, overheads=Overheads(grant_s=0.3)), Failure("e0", 0.9, 1.1))
     record = simulate([Arrival(0.7, ANY)], what).records[0]
-    # Granted at 0.7, on its way until 1.0 when nobody is there; asked again until it is back.
-    assert (record.lost, record.engine_id) == (1, "e0")
-    assert record.started_s == pytest.approx(1.1 + 0.3)
+    assert (record.lost, record.engine_id) == (1, "e1")
+    assert record.started_s == pytest.approx(0.9 + 0.3)
+
+
+def test_an_engine_that_has_failed_is_granted_nothing() -> None:
+    what = failing(server(batch=1, engines=2), Failure("e0", 1.0))
+    first, late = simulate([Arrival(0.0, ANY), Arrival(1.5, ANY)], what).records
+    assert (first.engine_id, late.engine_id, late.lost) == ("e0", "e1", 0)
 
 
 def test_jobs_that_wait_for_an_engine_that_never_comes_back_are_reported() -> None:

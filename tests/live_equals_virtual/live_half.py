@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from analysis.simulator import Arrival, EngineSpec, Failure, Server
 from pipelines.engine import StepEngine
+from pipelines.faults import EngineBroken
 from policies.commands import StartJob
 from policies.dispatcher import Dispatcher
 from policies.nouns import Job
@@ -26,11 +27,14 @@ from serve.errors import ApiError
 from serve.host import EngineHost
 from serve.maker import Maker
 from serve.messages import (
-    Directions,
+    Acknowledged,
+    Closing,
+    Control,
     Done,
-    EngineNote,
     EngineWord,
     Grant,
+    Heartbeat,
+    LostGrant,
     NotHere,
     Order,
     Refusal,
@@ -41,8 +45,6 @@ from serve.reporting import EngineReporter, Introduction
 from tests.live_equals_virtual.virtual_pipeline import KEPT, SIDE, Bill, RowCosts, variants
 from tests.serve.virtual_time import VirtualLoop
 
-PATIENCE_S = 2.0
-CLAIM_S = 1000.0
 UNANSWERED_S = 300.0
 """Whoever has no answer by then will get none: traces take less than half of it."""
 
@@ -123,15 +125,15 @@ class Post:
 
 
 class SendingDriver(QueueDriver):
-    """Tells the post in which order it grants places."""
+    """Tells the post in which order it grants slots."""
 
     def __init__(self, post: Post, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._post = post
 
-    def _start(self, command: StartJob) -> None:
+    def _granted(self, command: StartJob) -> Grant:
         self._post.send(command.job_id)
-        super()._start(command)
+        return super()._granted(command)
 
 
 class DirectLink:
@@ -140,11 +142,11 @@ class DirectLink:
     def __init__(self, driver: QueueDriver) -> None:
         self._driver = driver
 
-    async def note(self, note: EngineNote) -> bool | None:
-        return self._driver.note(note)
+    async def heartbeat(self, beat: Heartbeat) -> Acknowledged:
+        return self._driver.heartbeat(beat)
 
-    async def listen(self, note: EngineNote, rung: int) -> Directions | None:
-        return await self._driver.listen(note, rung, PATIENCE_S)
+    def controls(self, engine_id: str) -> AsyncGenerator[Control]:
+        return self._driver.controls(engine_id)
 
 
 class DirectBackend:
@@ -157,17 +159,16 @@ class DirectBackend:
         self.grants: dict[str, Grant] = {}
         self.done: dict[str, Done] = {}
 
-    async def acquire(self, job: Job, *, again: bool, lost_engine: str | None) -> Grant | Refusal:
-        return await self._driver.acquire(job, again=again, lost_engine=lost_engine)
-
-    def release(self, job_id: str) -> None:
-        self._driver.release(job_id)
+    def lease(
+        self, job: Job, *, again: bool, lost: LostGrant | None
+    ) -> AsyncGenerator[Grant | Refusal]:
+        return self._driver.lease(job, again=again, lost=lost)
 
     async def generate(self, grant: Grant, order: Order) -> AsyncGenerator[EngineWord]:
         self.grants[grant.job_id] = grant
         await self._post.arrival(grant.job_id)
         host = self._hosts[grant.engine_id]
-        async with contextlib.aclosing(host.run(order, grant.service, grant.engine_id)) as words:
+        async with contextlib.aclosing(host.run(order, grant)) as words:
             async for word in words:
                 if isinstance(word, NotHere):
                     raise EngineLost(grant.engine_id)
@@ -190,11 +191,10 @@ class LiveService:
             draws=Random(server.seed),
             rate_window_s=server.rate_window_s,
         )
-        self.driver = SendingDriver(
-            post, self.dispatcher, clock=loop.time, hold_s=server.hold_s, claim_s=CLAIM_S
-        )
+        self.driver = SendingDriver(post, self.dispatcher, clock=loop.time, hold_s=server.hold_s)
         self._reporters: dict[str, EngineReporter] = {}
         self._hosts: dict[str, EngineHost] = {}
+        self._closings: list[asyncio.Task[None]] = []
         for spec in server.engines:
             self._come_up(spec)
         self._failures = [asyncio.create_task(self._fail(one)) for one in server.failures]
@@ -212,24 +212,41 @@ class LiveService:
             self._server.policy.exits.within(frozenset(names)),
             clock=lambda: self._loop.time() + bill.due_s,
         )
+        engine_id = spec.engine_id
         introduction = Introduction(
-            spec.engine_id, spec.pool, spec.max_batch, names, "cpu", spec.price_per_s
+            engine_id, spec.pool, spec.max_batch, names, "cpu", spec.price_per_s
         )
         reporter = EngineReporter(introduction, DirectLink(self.driver))
-        host = EngineHost(engine, ladder, reporter.report, VirtualPump(engine, bill))
+        host = EngineHost(
+            engine,
+            ladder,
+            lambda closing: self._close(engine_id, closing),
+            VirtualPump(engine, bill),
+            clock=self._loop.time,
+        )
         host.start()
         reporter.start(host)
-        self._hosts[spec.engine_id], self._reporters[spec.engine_id] = host, reporter
+        self._hosts[engine_id], self._reporters[engine_id] = host, reporter
 
     async def _fail(self, failure: Failure) -> None:
         """The engine dies in mid-step; its gateways notice, and another takes its place."""
         await asyncio.sleep(failure.at_s - self._loop.time())
-        self._reporters[failure.engine_id].stop()
         self._hosts[failure.engine_id].stop()
-        self._hosts[failure.engine_id].give_up(RuntimeError("the engine is gone"))
+        self._hosts[failure.engine_id].give_up(EngineBroken("it is gone", frozenset()))
         await asyncio.sleep(failure.back_s - self._loop.time())
+        # The simulator's engines come back under their old names, which live ones never do.
+        del self.driver._closed[failure.engine_id]
         (spec,) = [one for one in self._server.engines if one.engine_id == failure.engine_id]
         self._come_up(spec)
+
+    def _close(self, engine_id: str, closing: Closing) -> None:
+        host, reporter = self._hosts[engine_id], self._reporters.pop(engine_id)
+
+        async def end() -> None:
+            await reporter.close(host, closing)
+            host.end_all()
+
+        self._closings.append(asyncio.create_task(end()))
 
     async def request(self, index: int, arrival: Arrival) -> Outcome:
         """One client's request from its arrival to its answer."""
@@ -248,7 +265,7 @@ class LiveService:
         return self._made(job_id)
 
     def _made(self, job_id: str) -> Outcome:
-        grant, facts = self.backend.grants[job_id], self.backend.done[job_id].facts
+        grant, facts = self.backend.grants[job_id], self.backend.done[job_id].facts.picture
         return Outcome(
             "ok",
             self._loop.time(),
@@ -259,8 +276,8 @@ class LiveService:
             facts.rung_delivered,
             facts.steps_run,
             facts.early_exit,
-            facts.started_unix_s,
-            facts.ended_unix_s,
+            facts.started_s,
+            facts.ended_s,
         )
 
     def _commission(self, job_id: str, arrival: Arrival) -> Commission:
@@ -301,11 +318,11 @@ class LiveService:
         """End what would go on for ever."""
         for failing in self._failures:
             failing.cancel()
-        for engine_id, host in self._hosts.items():
-            self._reporters[engine_id].check()
-            self._reporters[engine_id].stop()
-            host.check()
-            host.stop()
+        for engine_id, reporter in self._reporters.items():
+            reporter.check()
+            reporter.stop()
+            self._hosts[engine_id].check()
+            self._hosts[engine_id].stop()
 
 
 def serve_live(arrivals: Sequence[Arrival], server: Server) -> list[Outcome]:

@@ -7,7 +7,7 @@ made: something forgotten, told in another order, or a little late.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -20,11 +20,10 @@ from analysis.engine_model import EngineModel
 from analysis.simulated_engines import SimulatedEngines
 from pipelines.desk import Desk, Notes
 from pipelines.running import RunningJob
-from policies.events import EngineProgressed
 from policies.exits import changed
 from serve.driver import QueueDriver
 from serve.host import EngineHost
-from serve.messages import EngineNote
+from serve.messages import Acknowledged, Control, Heartbeat
 from tests.live_equals_virtual.comparison import differences
 from tests.live_equals_virtual.test_policies import Plan
 
@@ -83,25 +82,25 @@ def hears_rungs_a_boundary_late(patch: pytest.MonkeyPatch) -> None:
 
 
 def tells_progress_after_the_endings(patch: pytest.MonkeyPatch) -> None:
-    note = QueueDriver.note
+    heartbeat = QueueDriver.heartbeat
 
-    def note_endings_first(self: QueueDriver, told: EngineNote) -> bool:
-        taken = note(self, replace(told, progress=None))
-        if told.progress is not None:
-            self._handle(EngineProgressed(self._clock(), told.engine_id, told.progress))
-        return taken
+    def endings_first(self: QueueDriver, beat: Heartbeat) -> Acknowledged:
+        heartbeat(self, replace(beat, progress=None))
+        return heartbeat(self, replace(beat, ended=()))
 
-    patch.setattr(QueueDriver, "note", note_endings_first)
+    patch.setattr(QueueDriver, "heartbeat", endings_first)
 
 
 def tells_no_progress(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(EngineHost, "_progress", lambda self, stepped: ())
+    patch.setattr(EngineHost, "take_progress", lambda self: None)
 
 
 def tells_endings_in_reverse(patch: pytest.MonkeyPatch) -> None:
-    note = QueueDriver.note
+    heartbeat = QueueDriver.heartbeat
     patch.setattr(
-        QueueDriver, "note", lambda self, told: note(self, replace(told, ended=told.ended[::-1]))
+        QueueDriver,
+        "heartbeat",
+        lambda self, beat: heartbeat(self, replace(beat, ended=beat.ended[::-1])),
     )
 
 
@@ -112,34 +111,42 @@ def tells_endings_by_row(patch: pytest.MonkeyPatch) -> None:
 def tells_the_first_rung_as_delivered(patch: pytest.MonkeyPatch) -> None:
     facts = EngineHost._facts
 
-    def as_granted(self: EngineHost, service: Any, told: Any) -> Any:
-        return replace(facts(self, service, told), rung_delivered=told.rung_admitted)
+    def as_granted(self: EngineHost, hosted: Any, made: Any) -> Any:
+        return facts(self, hosted, replace(made, rung_delivered=made.rung_admitted))
 
     patch.setattr(EngineHost, "_facts", as_granted)
 
 
 def loses_lowerings(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(EngineHost, "lower", lambda self, job_id, rung: None)
+    follow = EngineHost.follow
+    patch.setattr(
+        EngineHost, "follow", lambda self, control: follow(self, replace(control, lowered={}))
+    )
 
 
 def loses_lowerings_that_come_first(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("serve.host.LOWERED_AHEAD_MAX", 0)
+    follow = EngineHost.follow
+
+    def follow_for_who_is_here(self: EngineHost, control: Control) -> None:
+        here = {grant: rung for grant, rung in control.lowered.items() if grant in self._jobs}
+        follow(self, replace(control, lowered=here))
+
+    patch.setattr(EngineHost, "follow", follow_for_who_is_here)
 
 
-def hears_rungs_when_its_patience_ends(patch: pytest.MonkeyPatch) -> None:
-    listen = QueueDriver.listen
+def hears_rungs_late(patch: pytest.MonkeyPatch) -> None:
+    controls = QueueDriver.controls
 
-    async def listen_to_the_end(
-        self: QueueDriver, note: EngineNote, rung: int, patience_s: float
-    ) -> Any:
-        await asyncio.sleep(patience_s)
-        return await listen(self, note, rung, patience_s)
+    async def controls_later(self: QueueDriver, engine_id: str) -> AsyncGenerator[Control]:
+        async for control in controls(self, engine_id):
+            await asyncio.sleep(2.0)
+            yield control
 
-    patch.setattr(QueueDriver, "listen", listen_to_the_end)
+    patch.setattr(QueueDriver, "controls", controls_later)
 
 
-def cancelled_jobs_keep_their_places(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(QueueDriver, "release", lambda self, job_id: None)
+def cancelled_jobs_keep_their_slots(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(QueueDriver, "_abandon", lambda self, lease: None)
 
 
 def cancelled_jobs_keep_their_rows(patch: pytest.MonkeyPatch) -> None:
@@ -230,7 +237,7 @@ LIVE: list[tuple[Mistake, Plan]] = [
     (keeps_the_tick_after_an_event, PLAIN),
     (lets_deadlines_pass, PLAIN),
     (hears_rungs_a_boundary_late, IN_FLIGHT),
-    (hears_rungs_when_its_patience_ends, PLAIN),
+    (hears_rungs_late, PLAIN),
     (tells_progress_after_the_endings, TWO),
     (tells_no_progress, TWO),
     (tells_endings_in_reverse, BUDGET),
@@ -238,7 +245,7 @@ LIVE: list[tuple[Mistake, Plan]] = [
     (tells_the_first_rung_as_delivered, BUDGET),
     (loses_lowerings, DEADLINES),
     (loses_lowerings_that_come_first, OVERTAKEN),
-    (cancelled_jobs_keep_their_places, PLAIN),
+    (cancelled_jobs_keep_their_slots, PLAIN),
     (cancelled_jobs_keep_their_rows, PLAIN),
     (newcomers_come_in_reverse, PLAIN),
     (never_drops_guidance, PLAIN),

@@ -85,6 +85,10 @@ class BilledEncoder:
         return [Embedding(torch.zeros(1, 1, 1), None) for _ in texts]
 
 
+    def rehearse(self) -> None:
+        pass
+
+
 class BilledDecoder:
     def __init__(self, name: str, costs: RowCosts, bill: Bill) -> None:
         self._name, self._costs, self._bill = name, costs, bill

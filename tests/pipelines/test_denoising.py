@@ -163,9 +163,9 @@ def test_late_signals_come_one_boundary_after_they_were_sent(full: Variant) -> N
     bank = bank_of(full)
     job = start(bank, request())
     signals = Signals(late=True)
-    signals.send([job], torch.tensor([[1.0], [0.5]]))
+    signals.send(signals.packed([job], torch.tensor([[1.0], [0.5]])))
     assert signals.arrived() == []
-    signals.send([job], torch.tensor([[0.0], [0.25]]))
+    signals.send(signals.packed([job], torch.tensor([[0.0], [0.25]])))
     assert [(one.finite, one.change) for one in signals.arrived()] == [(True, 0.5)]
     assert [(one.finite, one.change) for one in signals.arrived()] == [(False, 0.25)]
 
@@ -183,7 +183,7 @@ def test_a_step_does_not_make_the_host_wait_for_the_accelerator(folders: dict[st
     signals = Signals(late=True)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        signals.send(bank.jobs, step_rows(bank, 0, 3))
+        step_rows(bank, 0, 3, signals)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert signals.arrived() == []

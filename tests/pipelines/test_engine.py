@@ -11,7 +11,7 @@ import torch
 
 from pipelines.denoising import step_rows
 from pipelines.engine import StepEngine
-from pipelines.jobs import EngineEvent, PartialPicture, PictureFailed, StepDone
+from pipelines.jobs import EngineEvent, InvalidRequest, PartialPicture, PictureFailed, StepDone
 from pipelines.loading import Variant
 from pipelines.slots import SlotBank
 from policies.nouns import Service
@@ -105,106 +105,6 @@ def test_a_broken_decoding_is_never_a_picture(
     assert set(done(events)) == {"second"}
 
 
-class Exhausted:
-    """Stands before a call and runs out of memory when it is given more than so many rows."""
-
-    def __init__(self, call: Any, rows_max: int, error: RuntimeError) -> None:
-        self.rows_max = rows_max
-        self.calls: list[int] = []
-        self._call, self._error = call, error
-
-    def __call__(self, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        self.calls.append(tensor.shape[0])
-        if tensor.shape[0] > self.rows_max:
-            raise self._error
-        return self._call(tensor, *args, **kwargs)
-
-
-OUT_OF_MEMORY = (
-    torch.OutOfMemoryError("none left"),
-    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-)
-
-
-@pytest.mark.parametrize("error", OUT_OF_MEMORY)
-def test_running_out_of_memory_shrinks_the_calls_and_loses_nobody(
-    full: Variant, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
-) -> None:
-    few_rows = Exhausted(full.unet.forward, 4, error)  # two guided jobs
-    engine = engine_of(full)
-    for index in range(5):
-        engine.submit(request(str(index), seed=index, service=Service("full", 3, 2)))
-    with monkeypatch.context() as patch:
-        patch.setattr(full.unet, "forward", few_rows)
-        finished = done(run_out(engine))
-    assert set(finished) == set("01234")
-    assert engine.batch_limit == 2
-    assert few_rows.calls.count(10) == 1  # what did not fit once is not tried again
-    for index in range(5):
-        asked = request(seed=index, service=Service("full", 3, 2))
-        assert difference(finished[str(index)].image, alone(full, asked).image) <= 2
-
-
-def test_a_job_that_does_not_fit_alone_fails_and_the_engine_goes_on(
-    full: Variant, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = engine_of(full)
-    engine.submit(request("guided"))
-    engine.submit(request("free", guidance_scale=1.0, service=Service("full", 2, 2)))
-    with monkeypatch.context() as patch:
-        patch.setattr(full.unet, "forward", Exhausted(full.unet.forward, 1, OUT_OF_MEMORY[0]))
-        events = run_out(engine)
-    assert "memory" in failed(events)["guided"]
-    assert set(done(events)) == {"free"}
-    engine.submit(request("lucky", service=Service("full", 1, 2)))
-    assert set(done(run_out(engine))) == {"lucky"}
-
-
-def test_decoding_out_of_memory_goes_on_in_smaller_calls(
-    full: Variant, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = engine_of(full)
-    for index in range(5):
-        engine.submit(request(str(index), service=Service("full", 1, 2)))
-    single = Exhausted(full.pipeline.vae.decode, 1, OUT_OF_MEMORY[0])
-    with monkeypatch.context() as patch:
-        patch.setattr(full.pipeline.vae, "decode", single)
-        assert set(done(run_out(engine))) == set("01234")
-    engine.submit(request("none"))
-    with monkeypatch.context() as patch:
-        patch.setattr(full.pipeline.vae, "decode", Exhausted(None, 0, OUT_OF_MEMORY[0]))
-        assert "memory" in failed(run_out(engine))["none"]
-
-
-def test_encoding_out_of_memory_goes_on_text_by_text(
-    full: Variant, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    encode = full.pipeline.encode_prompt
-
-    def one_text_at_a_time(texts: list[str], **kwargs: Any) -> Any:
-        if len(texts) > 2 or "huge" in texts:
-            raise OUT_OF_MEMORY[0]
-        return encode(texts, **kwargs)
-
-    monkeypatch.setattr(full.pipeline, "encode_prompt", one_text_at_a_time)
-    engine = engine_of(full)
-    for prompt in ("one", "two", "huge", "three"):
-        engine.submit(request(prompt, prompt=prompt, service=Service("full", 1, 2)))
-    events = run_out(engine)
-    assert set(done(events)) == {"one", "two", "three"}
-    assert set(failed(events)) == {"huge"}
-
-
-def test_other_errors_are_not_taken_for_a_lack_of_memory(
-    full: Variant, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = engine_of(full)
-    engine.submit(request())
-    monkeypatch.setattr(full.unet, "forward", Exhausted(None, 0, RuntimeError("broken kernel")))
-    with pytest.raises(RuntimeError, match="broken kernel"):
-        engine.step()
-
-
 def test_partial_pictures_come_in_order_and_get_nearer_to_the_last(full: Variant) -> None:
     for sampler in REPLANNABLE:
         engine = engine_of(full)
@@ -275,24 +175,27 @@ def test_unknown_words_do_not_crash(full: Variant) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "param", "said"),
     [
-        ({"service": Service("huge", 4, 0)}, "not in this engine; it has full"),
-        ({"service": Service("full", 1001, 0)}, "between 1 and 1000"),
-        ({"width": 20}, "multiples of 8 for variant 'full', got 20x16"),
-        ({"height": 0}, "multiples of 8"),
-        ({"width": 2048, "height": 1024}, "2048x1024 has more"),
-        ({"sampler": "heun"}, "'heun' is unknown"),
-        ({"sampler": "lcm"}, "needs a distilled model"),
-        ({"partials": 4}, "0 to 3"),
+        ({"service": Service("huge", 4, 0)}, "model", "not in this engine; it has full"),
+        ({"service": Service("full", 1001, 0)}, "steps", "between 1 and 1000"),
+        ({"width": 20}, "size", "multiples of 8 for variant 'full', got 20x16"),
+        ({"height": 0}, "size", "multiples of 8"),
+        ({"width": 2048, "height": 1024}, "size", "2048x1024 has more"),
+        ({"sampler": "heun"}, "sampler", "'heun' is unknown"),
+        ({"sampler": "lcm"}, "sampler", "needs a distilled model"),
+        ({"partials": 4}, "partials", "0 to 3"),
+        ({"guidance_rescale": 1.5}, "guidance_rescale", "between 0 and 1, got 1.5"),
+        ({"converge": True}, "converge", "no convergence exit"),
     ],
 )
-def test_a_request_that_cannot_be_met_is_refused(
-    full: Variant, changes: dict[str, Any], said: str
+def test_a_request_that_cannot_be_met_is_refused_by_its_parameter(
+    full: Variant, changes: dict[str, Any], param: str, said: str
 ) -> None:
     engine = engine_of(full)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(InvalidRequest, match=said) as refused:
         engine.submit(request(**changes))
+    assert refused.value.param == param
     assert not engine.has_work()
 
 

@@ -32,6 +32,12 @@ def test_png_loses_nothing_at_any_compression() -> None:
             assert np.array_equal(np.asarray(image), picture())
 
 
+def test_a_large_png_loses_nothing_either() -> None:
+    large = np.tile(picture(), (16, 8, 1))
+    with Image.open(io.BytesIO(encode_image(large))) as image:
+        assert np.array_equal(np.asarray(image), large)
+
+
 @pytest.mark.parametrize("output_format", ["jpeg", "webp"])
 def test_more_compression_is_a_lower_number_and_a_smaller_file(output_format: str) -> None:
     noisy = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)

@@ -34,7 +34,7 @@ def test_each_row_follows_its_own_stage() -> None:
     plan = Plan(stages, initial_scale=1.0, final_sigma=0.0)
     state = state_of(numbers(2, 2), numbers(5, 5))
     clips = torch.tensor([math.inf, 4.0])
-    advance(state, numbers(3, 3), numbers(7, 7), plan.table, clips, plan.terms)
+    state = advance(state, numbers(3, 3), numbers(7, 7), plan.table, clips, plan.terms)
     assert state.estimate.flatten().tolist() == [-1.0, 4.0]
     assert torch.allclose(state.latents.flatten(), torch.tensor([-1.0, 3.0 + 4.0 - 5.0 + 0.7]))
 
@@ -55,7 +55,7 @@ def test_a_corrector_works_on_the_latents_before_they_are_stepped() -> None:
     )
     plan = Plan((stage,), initial_scale=1.0, final_sigma=0.0)
     state = state_of(numbers(99), numbers(8), earlier=3, corrected=7)
-    advance(state, numbers(4), None, plan.table, None, plan.terms)
+    state = advance(state, numbers(4), None, plan.table, None, plan.terms)
     corrected = 7 + 0.5 * 4 + 0.25 * 8 + 2 * 3
     assert state.corrected.item() == corrected
     assert state.latents.item() == 10 * corrected + 4
@@ -67,8 +67,8 @@ def test_a_row_without_corrector_is_not_touched_by_its_neighbours_corrector() ->
     correcting = Stage(4.0, 1.0, 0.0, 1.0, next_x=0.5, correct_x=0.0, correct_last=1.0)
     plan = Plan((plain, correcting), initial_scale=1.0, final_sigma=0.0)
     alone, beside = state_of(numbers(2), numbers(0)), state_of(numbers(2, 2), numbers(0, 0))
-    advance(alone, numbers(3), None, plan.table[:1], None, Plan((plain,), 1.0, 0.0).terms)
-    advance(beside, numbers(3, 3), None, plan.table, None, plan.terms)
+    alone = advance(alone, numbers(3), None, plan.table[:1], None, Plan((plain,), 1.0, 0.0).terms)
+    beside = advance(beside, numbers(3, 3), None, plan.table, None, plan.terms)
     assert beside.latents[0].item() == alone.latents.item() == 4
 
 

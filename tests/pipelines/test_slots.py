@@ -74,7 +74,8 @@ def test_a_plan_longer_than_any_before_finds_room(full: Variant) -> None:
     before = bank.coefficients(short.row, short.row + 1).clone()
     long = start(bank, request("long", service=Service("full", 999, 0)))
     assert torch.equal(bank.coefficients(short.row, short.row + 1), before)
-    bank.next_stage(0, 2)
+    state = bank.rows(0, 2)
+    bank.move_on(0, 2, state, state)
     expected = long.plan.table[1:2]
     assert torch.equal(bank.coefficients(long.row, long.row + 1), expected)
 

@@ -32,23 +32,29 @@ LADDER = Ladder(
 )
 
 
-def save_tokenizer(folder: Path) -> CLIPTokenizer:
-    """Letters, their word-final forms, and one merge; everything else is unknown."""
+UNREAD = "zq"
+"""A word that a tokenizer may know and its text encoder has no embedding for."""
+
+
+def save_tokenizer(folder: Path, *, unread: bool = False) -> CLIPTokenizer:
+    """Letters, their word-final forms, and one merge; everything else is unknown. `unread`: also a
+    word whose token is the last."""
     folder.mkdir(parents=True, exist_ok=True)
     letters = [*string.ascii_lowercase, ","]
     words = [*letters, *(letter + "</w>" for letter in letters), "re", "red</w>"]
-    words += ["<|startoftext|>", "<|endoftext|>"]
+    words += ["<|startoftext|>", "<|endoftext|>", *([f"{UNREAD}</w>"] if unread else [])]
     vocabulary = {word: index for index, word in enumerate(words)}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
-    (folder / "merges.txt").write_text("#version: 0.2\nr e\nre d</w>\n")
+    merges = "#version: 0.2\nr e\nre d</w>\n" + ("z q</w>\n" if unread else "")
+    (folder / "merges.txt").write_text(merges)
     return CLIPTokenizer(
         str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=POSITIONS
     )
 
 
-def text_config(tokenizer: CLIPTokenizer, width: int) -> CLIPTextConfig:
+def text_config(tokenizer: CLIPTokenizer, width: int, *, unread: bool = False) -> CLIPTextConfig:
     return CLIPTextConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=len(tokenizer) - unread,
         hidden_size=width,
         intermediate_size=2 * width,
         num_hidden_layers=2,
@@ -107,15 +113,17 @@ def save_pipeline(
     prediction: str = "v_prediction",
     *,
     distilled: bool = False,
+    unread: bool = False,
     unet: dict[str, Any] | None = None,
 ) -> Path:
-    """A whole SD 1.x-like pipeline folder, the same weights every time."""
+    """A whole SD 1.x-like pipeline folder, the same weights every time. `unread`: its text encoder
+    fails on the word UNREAD."""
     torch.manual_seed(7)
-    tokenizer = save_tokenizer(folder / "words")
+    tokenizer = save_tokenizer(folder / "words", unread=unread)
     settings = noise_settings(prediction)
     pipeline = library.StableDiffusionPipeline(
         vae=make_autoencoder(),
-        text_encoder=CLIPTextModel(text_config(tokenizer, 32)),
+        text_encoder=CLIPTextModel(text_config(tokenizer, 32, unread=unread)),
         tokenizer=tokenizer,
         unet=make_unet(32, **(unet or {})),
         scheduler=library.LCMScheduler(**settings)

@@ -3,45 +3,53 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
 from pipelines.convergence import ConvergenceReport
+from pipelines.jobs import BatchLimit
 from policies.nouns import Job
 from serve.config import DEFAULT_CONFIG, load_config
 from serve.dispatcher import DispatcherServer
-from serve.messages import Directions, Ended, EngineNote
-from tests.serve.fakes import FACTS
+from serve.messages import Acknowledged, Ended, Grant, Heartbeat, Refusal
+from tests.serve.fakes import FACTS, PICTURE
 
 CONFIG = load_config(DEFAULT_CONFIG, environment={})
 NAN = float("nan")
-NOTE = EngineNote("e", "main", 1, 7, 4, ("full", "small", "turbo"), "cpu", (), (), 50, 2, 4)
+BEAT = Heartbeat("e", "main", 7, 4, ("full", "small", "turbo"), "cpu", (), (), 50, 2)
 NOTHING_YET = ConvergenceReport(0, 0.0, 0.05, NAN, NAN, NAN, NAN, NAN, NAN)
 TUNED = ConvergenceReport(40, 0.03, 0.05, 0.02, 0.01, 0.04, 0.5, 6.0, 25.0)
 
 
-def shown(*notes: EngineNote) -> tuple[dict[str, Any], str]:
-    """The status and the metrics after these notes of engines."""
+def shown(*beats: Heartbeat) -> tuple[dict[str, Any], str]:
+    """The status and the metrics after these heartbeats."""
 
     async def body() -> tuple[dict[str, Any], str]:
         server = DispatcherServer(CONFIG)
-        for note in notes:
-            await server.note(note)
+        for beat in beats:
+            await server.heartbeat(beat)
         return await server.status(), await server.metrics()
 
     return asyncio.run(body())
 
 
-def test_the_batch_limit_is_shown_beside_the_places() -> None:
-    status, metrics = shown(NOTE, replace(NOTE, seq=2, batch_limit=2))
+def test_what_ran_out_of_memory_is_shown_by_variant_size_and_stage() -> None:
+    limits = (BatchLimit("full", 64, 64, "step", 2),)
+    status, metrics = shown(BEAT, replace(BEAT, batch_limits=limits))
     (engine,) = status["engines"]
-    assert (engine["places"], engine["batch_limit"], engine["convergence"]) == (4, 2, None)
-    assert 'sluice_engine_batch_limit{engine="e",pool="main"} 2.0' in metrics
+    assert engine["places"] == 4
+    assert engine["batch_limits"] == [
+        {"variant": "full", "width": 64, "height": 64, "stage": "step", "limit": 2}
+    ]
+    labels = 'engine="e",pool="main",size="64x64",stage="step",variant="full"'
+    assert f"sluice_engine_batch_limit{{{labels}}} 2.0" in metrics
+    assert engine["convergence"] is None
     assert "sluice_convergence_threshold{" not in metrics
 
 
 def test_the_convergence_exit_is_shown_as_its_audits_have_it() -> None:
-    status, metrics = shown(replace(NOTE, convergence=TUNED))
+    status, metrics = shown(replace(BEAT, convergence=TUNED))
     told = status["engines"][0]["convergence"]
     assert (told["threshold"], told["audits"], told["mean_loss_high"]) == (0.03, 40, 0.04)
     assert 'sluice_convergence_threshold{engine="e",pool="main"} 0.03' in metrics
@@ -49,7 +57,7 @@ def test_the_convergence_exit_is_shown_as_its_audits_have_it() -> None:
 
 
 def test_what_no_audit_has_shown_yet_is_null() -> None:
-    status, _ = shown(replace(NOTE, convergence=NOTHING_YET))
+    status, _ = shown(replace(BEAT, convergence=NOTHING_YET))
     told = status["engines"][0]["convergence"]
     assert (told["audits"], told["threshold"], told["mean_loss"]) == (0, 0.0, None)
 
@@ -63,12 +71,14 @@ def test_the_ladder_is_shown_with_its_guidance() -> None:
 def test_early_exits_are_counted_by_kind() -> None:
     async def body() -> str:
         server = DispatcherServer(CONFIG)
-        await server.note(NOTE)
+        await server.heartbeat(BEAT)
         for number, kind in enumerate(("finish", "hand_over", "hand_over"), start=1):
-            name = f"job{number}"
-            await server.acquire(Job(name, 0.0, floor=4))
-            ended = Ended(name, "finished", replace(FACTS, early_exit=kind))
-            await server.note(replace(NOTE, seq=number + 1, ended=(ended,)))
+            async with aclosing(server.lease(Job(f"job{number}", 0.0, floor=4))) as answers:
+                grant = await anext(answers)
+                assert isinstance(grant, Grant)
+                facts = replace(FACTS, picture=replace(PICTURE, early_exit=kind))
+                ended = Ended(grant.grant_id, "finished", facts)
+                await server.heartbeat(replace(BEAT, ended=(ended,)))
         return await server.metrics()
 
     metrics = asyncio.run(body())
@@ -79,7 +89,7 @@ def test_early_exits_are_counted_by_kind() -> None:
 def test_what_engines_tell_of_their_costs_is_handed_on_as_it_is() -> None:
     async def body() -> dict[str, Any]:
         server = DispatcherServer(CONFIG)
-        await server.note(replace(NOTE, costs={"step": [["full", 64, 64, 4, 4, 2, 0.06, 0.002]]}))
+        await server.heartbeat(replace(BEAT, costs={"step": [["full", 64, 64, 4, 4, 2, 0.06, 0.002]]}))
         return await server.costs()
 
     told = asyncio.run(body())
@@ -88,7 +98,7 @@ def test_what_engines_tell_of_their_costs_is_handed_on_as_it_is() -> None:
 
 
 def test_the_policy_is_shown_by_its_names_and_limits() -> None:
-    status, _ = shown(replace(NOTE, price_per_s=0.25))
+    status, _ = shown(replace(BEAT, price_per_s=0.25))
     assert status["controller"] == CONFIG.controller.kind
     assert (status["order"], status["routing"]) == ("fifo", "shortest_queue")
     assert status["max_waiting"] == CONFIG.dispatcher.max_waiting
@@ -99,7 +109,8 @@ def test_the_policy_is_shown_by_its_names_and_limits() -> None:
 def test_refusals_are_shown_by_their_reason() -> None:
     async def body() -> tuple[dict[str, Any], str]:
         server = DispatcherServer(CONFIG)
-        await server.acquire(Job("late", 0.0, floor=4, deadline_s=1.0))
+        async with aclosing(server.lease(Job("late", -2.0, floor=4, deadline_s=-1.0))) as answers:
+            assert await anext(answers) == Refusal("late", "expired")
         return await server.status(), await server.metrics()
 
     status, metrics = asyncio.run(body())
@@ -108,8 +119,16 @@ def test_refusals_are_shown_by_their_reason() -> None:
     assert 'sluice_refusals_total{reason="expired"} 1.0' in metrics
 
 
-def test_an_engine_is_directed_and_told_how_many_its_pool_should_have() -> None:
-    async def body() -> object:
-        return await DispatcherServer(CONFIG).listen(NOTE, 1)
+def test_an_engine_that_takes_no_jobs_now_is_shown_and_hosts_nothing() -> None:
+    async def body() -> tuple[Any, Any, Any]:
+        server = DispatcherServer(CONFIG)
+        answer = await server.heartbeat(BEAT)
+        before = await server.hosted()
+        server._driver._suspect("e")
+        status = await server.status()
+        return answer, before, (status["engines"][0]["takes_jobs"], await server.hosted())
 
-    assert asyncio.run(body()) == Directions(0)
+    answer, before, after = asyncio.run(body())
+    assert answer == Acknowledged()
+    assert before == ["full", "small", "turbo"]
+    assert after == (False, [])

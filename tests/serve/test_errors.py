@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from policies.nouns import Job
 from serve import errors
 from serve.errors import ApiError
+from serve.messages import Failed, Refusal
 
 
 def test_the_body_has_the_official_form() -> None:
@@ -64,7 +66,28 @@ def test_a_client_is_told_not_to_repeat_what_would_fail_again(error: ApiError, s
 def test_a_server_that_starts_may_be_asked_again() -> None:
     error = errors.unavailable("Not yet.")
     assert error.status == 503
-    assert error.headers() == {"retry-after": "1"}
+    assert error.headers() == {"retry-after": "1", "x-should-retry": "true"}
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "retry"),
+    [
+        (Failed("No memory.", "out_of_memory"), 503, "true"),
+        (Failed("It overflowed.", "not_a_number"), 500, "false"),
+        (Failed("IndexError: 7", "error"), 500, "false"),
+    ],
+)
+def test_a_failed_picture_says_whether_to_ask_again(word: Failed, status: int, retry: str) -> None:
+    error = errors.failed(word)
+    assert (error.status, error.headers()["x-should-retry"]) == (status, retry)
+    assert error.message == word.message
+
+
+def test_a_request_that_breaks_engines_is_told_what_broke() -> None:
+    refusal = Refusal("a", "poison", detail="RuntimeError: CUDA error")
+    error = errors.refused(refusal, Job("a", 0.0, floor=0), 6)
+    assert (error.status, error.headers()["x-should-retry"]) == (500, "false")
+    assert "CUDA error" in error.message
 
 
 def test_an_unknown_model_is_told_the_known_ones() -> None:

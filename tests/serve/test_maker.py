@@ -9,7 +9,7 @@ from policies.nouns import Job
 from serve import maker
 from serve.backend import DispatcherLost, EngineLost
 from serve.errors import ApiError
-from serve.maker import ENGINES_LOST_MAX, Made, Maker
+from serve.maker import GRANTS_MAX, Made, Maker
 from serve.messages import Accepted, Failed, Order, Partial
 from serve.orders import Commission
 from tests.serve.fakes import DONE, PARTIALS, STUCK, FakeBackend
@@ -18,6 +18,7 @@ COMMISSION = Commission(
     Job("a", arrival_s=9.0, floor=2, deadline_s=14.0),
     Order("a", "a red circle", "", 3, 64, 64, None, 0.0, 2, False, False, False, 3, "png", 100),
 )
+LOST = EngineLost("e")
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,7 @@ def make(backend: FakeBackend) -> tuple[Made, list[int]]:
         return await Maker(backend, 6, 2, clock=lambda: 13.0).start(COMMISSION, told.append)
 
     made = asyncio.run(body())
+    assert backend.open_leases == 0
     return made, [partial.index for partial in told]
 
 
@@ -42,43 +44,74 @@ def refusal(backend: FakeBackend) -> ApiError:
 
 
 def test_a_picture_comes_with_its_facts() -> None:
-    backend = FakeBackend()
-    made, _ = make(backend)
+    made, _ = make(FakeBackend())
     assert made.data == b"picture"
     assert made.text_tokens == 4
-    assert made.facts.queue_ms == 1000.0
+    assert made.facts.queue_ms == 4250.0  # four seconds to the grant, and a quarter in the engine
     assert made.facts.service_ms == 2500.0
     assert made.facts.total_ms == 4000.0
     assert (made.facts.quality_admitted, made.facts.quality_delivered) == ("high", "medium")
-    assert backend.released == []
+
+
+def test_times_cross_to_the_dispatcher_as_seconds_from_now() -> None:
+    backend = FakeBackend()
+    make(backend)
+    (job,) = backend.jobs
+    assert (job.arrival_s, job.deadline_s) == (-4.0, 1.0)
 
 
 def test_a_job_whose_engine_is_lost_runs_again_in_its_old_place() -> None:
-    backend = FakeBackend(runs=[[Accepted(4), EngineLost("e1")], [Accepted(4), DONE]])
+    backend = FakeBackend(runs=[[Accepted(4), LOST], [Accepted(4), DONE]])
     make(backend)
-    assert backend.asked == [("a", False, None), ("a", True, "e1")]
-    assert backend.released == []
+    assert backend.asked == [("a", False, None), ("a", True, "a#e1")]
+
+
+def test_the_former_lease_is_held_until_the_new_one_stands() -> None:
+    backend = FakeBackend(runs=[[LOST], [Accepted(4), DONE]])
+    make(backend)
+    assert backend.closed.index("lease") > backend.closed.index("run")
+    assert len(backend.asked) == 2
 
 
 def test_an_engine_that_stops_in_mid_sentence_is_lost() -> None:
     backend = FakeBackend(runs=[[Accepted(4)], [DONE]])
     make(backend)
-    assert backend.asked[1] == ("a", True, "e1")
+    assert backend.asked[1] == ("a", True, "a#e1")
+
+
+def test_a_job_that_the_dispatcher_moves_runs_where_it_is_moved_to() -> None:
+    backend = FakeBackend(
+        answers=[["grant", "wait", "alone"]], runs=[[Accepted(4), STUCK], [Accepted(4), DONE]]
+    )
+    make(backend)
+    assert [grant.alone for grant in backend.grants] == [False, True]
+    assert backend.asked == [("a", False, None)]
+
+
+def test_a_job_refused_while_it_runs_is_given_up() -> None:
+    backend = FakeBackend(answers=[["grant", "wait", "poison"]], runs=[[Accepted(4), STUCK]])
+    assert refusal(backend).status == 500
+    assert sorted(backend.closed) == ["lease", "run"]
 
 
 def test_partial_pictures_are_not_told_twice() -> None:
-    backend = FakeBackend(
-        runs=[[*PARTIALS[:2], EngineLost("e1")], [*PARTIALS, DONE]],
-    )
+    backend = FakeBackend(runs=[[*PARTIALS[:2], LOST], [*PARTIALS, DONE]])
     assert make(backend)[1] == [0, 1, 2]
 
 
 def test_a_job_that_outlives_no_engine_is_given_up() -> None:
-    backend = FakeBackend(runs=[[EngineLost("e")]])
+    backend = FakeBackend(runs=[[LOST]])
     error = refusal(backend)
     assert (error.status, error.code) == (500, "engine_lost")
-    assert len(backend.asked) == ENGINES_LOST_MAX
-    assert backend.released == ["a"]
+    assert len(backend.grants) == GRANTS_MAX
+
+
+def test_waiting_for_an_engine_costs_a_job_nothing() -> None:
+    """It may see as many dispatchers go as it likes: only runs that come to no end are counted."""
+    away: list[Any] = [DispatcherLost("x")] * 20
+    backend = FakeBackend(answers=[*away, "grant"])
+    make(backend)
+    assert len(backend.grants) == 1
 
 
 def test_a_lost_dispatcher_is_asked_again_as_for_an_accepted_job() -> None:
@@ -87,7 +120,16 @@ def test_a_lost_dispatcher_is_asked_again_as_for_an_accepted_job() -> None:
     assert [again for _, again, _ in backend.asked] == [False, True, True]
 
 
-def test_a_dispatcher_that_stays_away_is_told_as_unavailable() -> None:
+def test_a_picture_that_runs_does_not_need_the_dispatcher() -> None:
+    backend = FakeBackend(answers=[["grant", DispatcherLost("x")]], runs=[[Accepted(4), DONE]])
+    make(backend)
+    assert len(backend.asked) == 1
+
+
+def test_a_dispatcher_that_stays_away_is_told_as_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(maker, "DISPATCHER_AWAY_MAX_S", -1.0)
     assert refusal(FakeBackend(answers=[DispatcherLost("x")])).status == 503
 
 
@@ -99,6 +141,7 @@ def test_a_dispatcher_that_stays_away_is_told_as_unavailable() -> None:
         ("expired", 504, "deadline_exceeded"),
         ("hopeless", 504, "deadline_hopeless"),
         ("no_rung", 400, None),
+        ("poison", 500, "picture_failed"),
     ],
 )
 def test_a_refusal_becomes_its_status(reason: str, status: int, code: str | None) -> None:
@@ -122,21 +165,22 @@ def test_a_deadline_is_told_as_the_client_gave_it() -> None:
 
 @pytest.mark.parametrize(("param", "status"), [(None, 500), ("prompt", 400)])
 def test_a_failed_picture_is_not_tried_again(param: str | None, status: int) -> None:
-    backend = FakeBackend(runs=[[Failed("It overflowed.", param)]])
+    backend = FakeBackend(runs=[[Failed("It overflowed.", "not_a_number", param)]])
     assert refusal(backend).status == status
     assert len(backend.asked) == 1
-    assert backend.released == []
 
 
 @pytest.mark.parametrize("how", [{"answers": ["wait"]}, {"runs": [[Accepted(4), STUCK]]}])
-def test_a_client_that_leaves_frees_the_place(how: dict[str, Any]) -> None:
-    async def body() -> list[str]:
+def test_a_client_that_leaves_frees_the_slot(how: dict[str, Any]) -> None:
+    async def body() -> FakeBackend:
         backend = FakeBackend(**how)
         task = Maker(backend, 6).start(COMMISSION, lambda partial: None)
         await backend.stuck.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert task.cancelled()
-        return backend.released
+        return backend
 
-    assert asyncio.run(body()) == ["a"]
+    backend = asyncio.run(body())
+    assert backend.open_leases == 0
+    assert backend.closed in (["lease"], ["lease", "run"])  # the dispatcher hears of it first

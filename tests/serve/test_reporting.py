@@ -1,65 +1,93 @@
-"""An engine's reports and the dispatcher's directions, in virtual time and without either of them."""
+"""An engine's heartbeats and the dispatcher's controls, in virtual time and without either of them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
 
 from policies.events import Progress
-from serve.host import EngineHost, Report
-from serve.messages import OUTCOME_FINISHED, Directions, Ended, EngineNote, Lowering
-from serve.reporting import EngineReporter, Introduction
-from tests.serve.virtual_time import run, settle
+from serve.backend import DispatcherLost
+from serve.host import EngineHost
+from serve.messages import OUTCOME_FINISHED, Acknowledged, Closing, Control, Ended, Heartbeat
+from serve.reporting import HEARTBEAT_S, LAST_WORD_MAX_S, EngineReporter, Introduction
+from tests.serve.virtual_time import now_s, run, settle
 
-ABOUT = Introduction("e", "main", 4, ("full",), "cpu", 0.25)
-A, B = Ended("a", OUTCOME_FINISHED), Ended("b", OUTCOME_FINISHED)
+ABOUT = Introduction("e", "main", 4, ("full",), "cpu", 0.25, "actor")
+A, B = Ended("a#1", OUTCOME_FINISHED), Ended("b#2", OUTCOME_FINISHED)
 
 
 @dataclass
 class Host:
     """Remembers what it is told to do."""
 
-    announced: list[int] = field(default_factory=list)
-    lowered: list[tuple[str, int]] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    progress: tuple[Progress, ...] | None = None
+    followed: list[Control] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
     steps_total: int = 50
     pictures_total: int = 2
-    batch_limit: int = 3
     convergence: None = None
 
     def running(self) -> tuple[str, ...]:
-        return ("running",)
+        return ("running#3",)
+
+    def batch_limits(self) -> tuple[Any, ...]:
+        return ()
 
     def costs(self) -> dict[str, list[list[object]]]:
         return {"step": [["full", 64, 64, 1, 1, 50, 1.5, 0.05]]}
 
-    def announce(self, rung: int) -> None:
-        self.announced.append(rung)
+    def take_progress(self) -> tuple[Progress, ...] | None:
+        progress, self.progress = self.progress, None
+        return progress
 
-    def lower(self, job_id: str, rung: int) -> None:
-        self.lowered.append((job_id, rung))
+    def follow(self, control: Control) -> None:
+        self.followed.append(control)
+
+    def close(self, cause: str) -> None:
+        self.closed.append(cause)
+
+    def leave(self, *ended: Ended) -> None:
+        self.ended += ended
+        self.news.set()
 
 
 class Link:
-    """A dispatcher that answers as a test wants, and is silent if it wants nothing."""
+    """A dispatcher that answers as a test wants."""
 
     def __init__(self) -> None:
-        self.notes: list[EngineNote] = []
-        self.heard: list[tuple[int, int]] = []  # rung and number of each listening
-        self.taken: list[bool | None] = []
-        self.directions: asyncio.Queue[Directions | None] = asyncio.Queue()
+        self.beats: list[tuple[float, Heartbeat]] = []
+        self.answers: list[Acknowledged | Exception | None] = []
+        self.followers = 0
+        self.on_its_way: list[Callable[[], None]] = []  # called while heartbeats are under way
+        self.controls_queue: asyncio.Queue[Control | Exception | None] = asyncio.Queue()
 
-    async def note(self, note: EngineNote) -> bool | None:
-        self.notes.append(note)
-        await asyncio.sleep(0)
-        return self.taken.pop(0) if self.taken else True
+    async def heartbeat(self, beat: Heartbeat) -> Acknowledged:
+        self.beats.append((now_s(), beat))
+        if beat.ended and self.on_its_way:
+            self.on_its_way.pop(0)()
+        answer = self.answers.pop(0) if self.answers else Acknowledged()
+        if answer is None:
+            await asyncio.Event().wait()
+        if isinstance(answer, Exception):
+            raise answer
+        assert answer is not None
+        return answer
 
-    async def listen(self, note: EngineNote, rung: int) -> Directions | None:
-        self.heard.append((rung, note.heard))
-        return await self.directions.get()
+    async def controls(self, engine_id: str) -> AsyncGenerator[Control]:
+        self.followers += 1
+        while (control := await self.controls_queue.get()) is not None:
+            if isinstance(control, Exception):
+                raise control
+            yield control
+
+    def told(self) -> list[tuple[Ended, ...]]:
+        return [beat.ended for _, beat in self.beats if beat.ended]
 
 
 Body = Callable[[EngineReporter, Host, Link], Coroutine[Any, Any, None]]
@@ -78,56 +106,114 @@ def reporting(body: Body) -> None:
     run(started)
 
 
-def test_a_report_is_told_with_what_the_engine_is() -> None:
+def test_heartbeats_come_at_a_steady_pace_with_what_the_engine_is() -> None:
     async def body(reporter: EngineReporter, host: Host, link: Link) -> None:
-        progress = (Progress("b", 3, 20),)
-        reporter.report(Report((A,), progress))
-        await settle()
-        (note,) = link.notes
-        assert (note.ended, note.progress) == ((A,), progress)
-        assert (note.engine_id, note.pool, note.places, note.price_per_s) == ("e", "main", 4, 0.25)
-        assert note.costs == Host().costs()
-        assert (note.running, note.steps_total, note.batch_limit) == (("running",), 50, 3)
+        await asyncio.sleep(10.5 * HEARTBEAT_S)
+        assert [at_s for at_s, _ in link.beats] == pytest.approx(
+            [number * HEARTBEAT_S for number in range(11)]
+        )
+        _, beat = link.beats[-1]
+        assert (beat.engine_id, beat.pool, beat.places, beat.price_per_s) == ("e", "main", 4, 0.25)
+        assert (beat.actor, beat.running, beat.steps_total) == ("actor", ("running#3",), 50)
+        assert beat.costs == Host().costs()
 
     reporting(body)
 
 
-def test_an_ending_outside_a_boundary_tells_no_progress() -> None:
+def test_what_has_ended_is_told_at_once_with_the_progress_of_the_others() -> None:
     async def body(reporter: EngineReporter, host: Host, link: Link) -> None:
-        reporter.report(Report((A,)))
+        await asyncio.sleep(HEARTBEAT_S / 2)
+        host.progress = (Progress("b#2", 3, 20),)
+        host.leave(A)
         await settle()
-        assert link.notes[0].progress is None
+        at_s, beat = link.beats[-1]
+        assert at_s == pytest.approx(HEARTBEAT_S / 2)
+        assert (beat.ended, beat.progress) == ((A,), (Progress("b#2", 3, 20),))
+        assert host.ended == []
+        await asyncio.sleep(HEARTBEAT_S)
+        assert (link.beats[-1][1].ended, link.beats[-1][1].progress) == ((), None)
 
     reporting(body)
 
 
-@pytest.mark.parametrize("answer", [None, False])
-def test_what_was_not_taken_is_told_again_with_what_came_since(answer: bool | None) -> None:
+def test_what_was_not_taken_is_told_again_with_what_came_since() -> None:
     async def body(reporter: EngineReporter, host: Host, link: Link) -> None:
-        link.taken.append(answer)
-        reporter.report(Report((A,), (Progress("b", 3, 20),)))
-        await asyncio.sleep(0)  # the note is on its way
-        reporter.report(Report((B,), ()))
-        await settle()
-        await settle()
-        assert [note.ended for note in link.notes] == [(A,), (A, B)]
-        assert link.notes[-1].progress == ()  # the latest that is known
-        assert link.notes[0].seq < link.notes[1].seq
+        link.answers.append(DispatcherLost("gone"))
+        link.on_its_way.append(lambda: host.leave(B))
+        host.leave(A)
+        await asyncio.sleep(2.5 * HEARTBEAT_S)
+        assert link.told() == [(A,), (A, B)]
 
     reporting(body)
 
 
-def test_directions_are_followed_once() -> None:
+def test_what_ends_while_a_heartbeat_is_on_its_way_comes_with_the_next() -> None:
     async def body(reporter: EngineReporter, host: Host, link: Link) -> None:
-        lowered = (Lowering(1, "a", 2), Lowering(2, "b", 1))
-        link.directions.put_nowait(Directions(1, lowered, replicas_wanted=3))
-        link.directions.put_nowait(Directions(1, (*lowered, Lowering(3, "c", 1))))
-        link.directions.put_nowait(None)
+        link.on_its_way.append(lambda: host.leave(B))
+        host.leave(A)
         await settle()
-        assert host.announced == [1]
-        assert host.lowered == [("a", 2), ("b", 1), ("c", 1)]
-        assert link.heard == [(0, 0), (1, 2), (1, 3), (1, 3)]
-        assert reporter.replicas_wanted is None
+        await settle()
+        assert link.told() == [(A,), (B,)]
+        assert now_s() == 0.0
+
+    reporting(body)
+
+
+def test_controls_are_followed_as_they_come_and_asked_for_anew_after_a_loss() -> None:
+    async def body(reporter: EngineReporter, host: Host, link: Link) -> None:
+        link.answers.append(Acknowledged(replicas_wanted=3))
+        for control in (Control(1), Control(1, {"a#1": 2}), DispatcherLost("gone"), Control(0)):
+            link.controls_queue.put_nowait(control)
+        await asyncio.sleep(3.5 * HEARTBEAT_S)
+        assert host.followed == [Control(1), Control(1, {"a#1": 2}), Control(0)]
+        assert link.followers == 2
+
+    reporting(body)
+
+
+def test_a_dispatcher_that_does_not_know_the_engine_is_not_asked_without_a_pause() -> None:
+    async def body(reporter: EngineReporter, host: Host, link: Link) -> None:
+        for _ in range(5):
+            link.controls_queue.put_nowait(None)  # its stream ends at once
+        await asyncio.sleep(10 * HEARTBEAT_S)
+        assert link.followers == 6
+        assert len(link.beats) < 15
+
+    reporting(body)
+
+
+def test_an_engine_that_was_given_up_closes() -> None:
+    async def body(reporter: EngineReporter, host: Host, link: Link) -> None:
+        link.answers.append(Acknowledged(open=False))
+        await asyncio.sleep(5 * HEARTBEAT_S)
+        assert host.closed == ["the dispatcher has given it up"]
+        assert len(link.beats) == 2
+
+    reporting(body)
+
+
+def test_a_closing_engine_tells_so_and_falls_silent() -> None:
+    async def body(reporter: EngineReporter, host: Host, link: Link) -> None:
+        host.ended.append(A)
+        closing = Closing("it broke", frozenset({"b#2"}))
+        await reporter.close(cast(EngineHost, host), closing)
+        assert (link.beats[-1][1].closing, link.beats[-1][1].ended) == (closing, (A,))
+        told = len(link.beats)
+        await asyncio.sleep(5 * HEARTBEAT_S)
+        assert len(link.beats) == told
+
+    reporting(body)
+
+
+@pytest.mark.parametrize("answer", [DispatcherLost("gone"), None])
+def test_a_closing_engine_does_not_wait_for_a_dispatcher_that_is_away(
+    answer: Exception | None,
+) -> None:
+    async def body(reporter: EngineReporter, host: Host, link: Link) -> None:
+        link.answers.append(answer)
+        began_s = now_s()
+        await reporter.close(cast(EngineHost, host), Closing("it broke"))
+        assert now_s() - began_s <= LAST_WORD_MAX_S
 
     reporting(body)
 
@@ -135,8 +221,8 @@ def test_directions_are_followed_once() -> None:
 def test_an_engine_whose_reports_have_ended_says_so() -> None:
     async def body(reporter: EngineReporter, host: Host, link: Link) -> None:
         reporter.check()
-        link.directions.put_nowait(Directions("no rung"))  # type: ignore[arg-type]
-        host.announce = None  # type: ignore[assignment, method-assign]
+        host.follow = None  # type: ignore[assignment, method-assign]
+        link.controls_queue.put_nowait(Control(1))
         await settle()
         with pytest.raises(RuntimeError, match="no longer reports") as caught:
             reporter.check()

@@ -7,6 +7,8 @@ import warnings
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 with warnings.catch_warnings():
     # Ray's own classes are declared in a way that pydantic is about to drop.
     warnings.simplefilter("ignore")
@@ -44,6 +46,19 @@ def test_an_engine_that_is_gone_is_replaced_by_any_that_can_say_so() -> None:
     chooser = router()
     choose(chooser, [replica("a"), replica("b")], request_for("b"))
     assert choose(chooser, [replica("a")], request_for("b")) == [["a"]]
+
+
+def test_what_is_remembered_of_engines_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve.routing.SEEN_MAX", 2)
+    chooser = router()
+    for name in "abc":
+        choose(chooser, [replica(name)], request_for(name))
+    assert choose(chooser, [replica("c")], request_for("b")) == [["c"]]
+    assert choose(chooser, [replica("c")], request_for("a")) == []
+
+
+def test_no_request_waits_for_another_one_to_be_routed() -> None:
+    assert router().max_num_routing_tasks >= 100_000
 
 
 def test_an_engine_that_is_not_known_yet_is_waited_for_with_pauses() -> None:
