@@ -8,7 +8,7 @@ BIN := .venv/bin
 RUN_READY := .venv/.ready
 TEST_READY := .venv/.ready-for-tests
 
-.PHONY: help serve demo validate validate-full anova improvement plan report frontier test test-faults check format bench-engine bench-policies bench-gpu train evaluate clean
+.PHONY: help serve demo validate validate-full anova improvement plan report frontier test test-faults test-gpu check format bench-engine bench-policies bench-gpu train evaluate clean
 
 help: ## List the targets, one line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test: $(TEST_READY) ## Run all tests (half an hour on two cores)
 
 test-faults: $(TEST_READY) ## Kill, stop and break every part of a running server, and keep what it cost (8 min)
 	@FAULTS_OUT=analysis/benchmarks/faults.json exec $(BIN)/python -m pytest tests/faults tests/faults/storm.py
+
+test-gpu: $(TEST_READY) ## Tests that need a CUDA card (8 min); without one each is skipped by name
+	@exec $(BIN)/python -m pytest tests/gpu -rs --no-fold-skipped
 
 check: $(TEST_READY) ## Format, lint, strict types, import contract, fast tests (6 min)
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from analysis.engine_model import EngineModel, Grant, Run
-from analysis.ledger import Ledger, Live
+from analysis.ledger import Ledger
 from analysis.simulation_inputs import EngineSpec, Failure, Server
 from analysis.virtual_time import Agenda
 from policies.commands import AnnounceRung, LowerJob, StartJob

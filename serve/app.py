@@ -19,6 +19,7 @@ from serve.autoscaling import autoscaling_config
 from serve.config import Config
 from serve.dispatcher import DispatcherServer
 from serve.engine import EngineServer
+from serve.logs import log_to_terminal
 from serve.names import (
     DISPATCHER_APP,
     DISPATCHER_NAME,
@@ -26,6 +27,7 @@ from serve.names import (
     SERVICE_APP,
     engine_deployment,
 )
+from serve.preflight import check_gpus
 from serve.routing import GrantRouter
 from serve.sections import PoolSection
 
@@ -81,10 +83,10 @@ def build_service(config: Config) -> Application:
 def deploy(config: Config) -> None:
     """Start Serve on the connected Ray cluster, and both applications; returns when they run.
 
-    RuntimeError if there are too few GPUs, or if a deployment fails, with what its constructor raised
-    in the message.
+    RuntimeError if a deployment fails, with what its constructor raised in the message; ConfigError
+    if there are too few GPUs.
     """
-    check_gpus(config)
+    check_gpus(config, cluster_gpus())
     http = HTTPOptions(host=config.server.host, port=config.server.port)
     ray_serve.start(http_options=http, logging_config=QUIET)
     targets = [
@@ -121,22 +123,6 @@ def cluster_gpus() -> float:
     return resources.get("GPU", 0.0)
 
 
-def check_gpus(config: Config) -> None:
-    """RuntimeError if the pools want more GPUs than there are: Serve would wait for them in silence."""
-    there = cluster_gpus()
-    wanted = 0.0
-    for index, pool in enumerate(config.engines):
-        if pool.device == "cuda" or (pool.device == "auto" and there > 0):
-            scaling = pool.autoscaling
-            engines = pool.replicas if scaling is None else scaling.min_replicas
-            wanted += engines * pool.gpus
-        if wanted > there:
-            raise RuntimeError(
-                f"engines.{index}: the engines up to pool {pool.name!r} take {wanted:g} GPUs and this"
-                f" machine has {there:g}; lower replicas or gpus, or set device to cpu"
-            )
-
-
 def _gateway_class(config: Config) -> Any:
     names = [pool.name for pool in config.engines]
 
@@ -144,6 +130,7 @@ def _gateway_class(config: Config) -> Any:
         from serve.gateway import create_app
         from serve.ray_backend import RayBackend
 
+        log_to_terminal()
         return create_app(config, RayBackend.for_pools(names))
 
     return ray_serve.ingress(build_app)()

@@ -22,6 +22,7 @@ from policies.dispatcher import Dispatcher
 from policies.nouns import Job
 from serve.config import Config
 from serve.driver import QueueDriver
+from serve.logs import log_to_terminal
 from serve.messages import Acknowledged, Control, Grant, Heartbeat, LostGrant, Refusal
 from serve.metrics import COUNTED, Telemetry
 from serve.scaling_advice import pool_capacities, wanted_engines
@@ -38,6 +39,7 @@ class DispatcherServer:
     reports and gateways asking again, so its death loses nothing."""
 
     def __init__(self, config: Config) -> None:
+        log_to_terminal()
         telemetry = Telemetry()
         self._config = config
         self._telemetry = telemetry

@@ -13,6 +13,7 @@ from ray import serve as ray_serve
 
 from serve.autoscaling import REPLICAS_WANTED
 from serve.config import Config
+from serve.logs import log_to_terminal
 from serve.messages import Closing, EngineWord, Grant, NotHere, Order
 from serve.ray_backend import RayLink
 
@@ -36,6 +37,7 @@ class EngineServer:
         from serve.pumping import ThreadPump
         from serve.reporting import EngineReporter, Introduction
 
+        log_to_terminal()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._pool = pool
         device = resolve_device(pool.device)

@@ -159,9 +159,7 @@ def picture_failed(message: str) -> ApiError:
 
 def unavailable(message: str, code: str = "unavailable") -> ApiError:
     """503: the request cannot be served now, and may be later."""
-    return ApiError(
-        503, message, code=code, type_=TYPE_SERVER, retry_after_s=1.0, may_retry=True
-    )
+    return ApiError(503, message, code=code, type_=TYPE_SERVER, retry_after_s=1.0, may_retry=True)
 
 
 def model_not_found(model: str, known: Sequence[str], *, status: int = 404) -> ApiError:

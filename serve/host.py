@@ -16,10 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.faults import EngineBroken, failure_of, told
 from pipelines.convergence import Audit
 from pipelines.desk import Part
 from pipelines.engine import StepEngine
+from pipelines.faults import EngineBroken, failure_of, told
 from pipelines.images import encode_image
 from pipelines.jobs import (
     BatchLimit,
@@ -307,9 +307,10 @@ class EngineHost:
 
     def give_up(self, error: Exception) -> None:
         """See `serve.pumping.Worked`."""
-        if isinstance(error, EngineBroken):
+        if isinstance(error, EngineBroken):  # the engine has logged what broke it
             self.close(error.cause, error.suspects)
         else:
+            logger.error("the step loop failed", exc_info=error)
             self.close(told(error), self.running())
 
     async def _word(self, hosted: _Hosted, event: PictureEvent) -> EngineWord:

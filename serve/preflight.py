@@ -22,7 +22,7 @@ CONTAINER_LIMITS = (
 )
 
 SERVICE_BYTES = 1_000_000_000
-ENGINE_BYTES = 400_000_000
+ENGINE_BYTES = 500_000_000
 """What Ray, the gateway and the dispatcher take, and an engine beside its weights: measured."""
 
 WEIGHED_PARTS = ("unet", "vae", "text_encoder")
@@ -128,6 +128,21 @@ def check_packages(config: Config) -> None:
             raise ConfigError(
                 f"variants.{name}.quantisation: {variant.quantisation} needs the package torchao;"
                 " install torchao==0.18.0, or set quantisation to none"
+            )
+
+
+def check_gpus(config: Config, there: float) -> None:
+    """ConfigError if engines take more GPUs than are `there`: Serve would wait for them in silence."""
+    wanted = 0.0
+    for index, pool in enumerate(config.engines):
+        if pool.device == "cuda" or (pool.device == "auto" and there > 0):
+            scaling = pool.autoscaling
+            engines = pool.replicas if scaling is None else scaling.min_replicas
+            wanted += engines * pool.gpus
+        if wanted > there:
+            raise ConfigError(
+                f"engines.{index}: the engines up to pool {pool.name!r} take {wanted:g} GPUs and this"
+                f" machine has {there:g}; lower replicas or gpus, or set device to cpu"
             )
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from starlette.middleware import Middleware
 
 from serve.errors import unavailable
-
-logger = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -42,14 +39,12 @@ class GatewayLoss:
             begun = True
             await send(message)
 
-        try:
-            await self._app(scope, receive, send_on)
-        except Exception as error:
-            if begun or scope["type"] != "http":
-                raise
-            logger.warning("%s: the gateway was lost: %r", scope["path"], error)
-            fault = unavailable("The gateway was lost; try again shortly.", code="gateway_lost")
-            headers = {"content-type": "application/json", **fault.headers()}
-            pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-            await send({"type": "http.response.start", "status": fault.status, "headers": pairs})
-            await send({"type": "http.response.body", "body": json.dumps(fault.body()).encode()})
+        # Serve's proxy logs the loss and returns without an answer, of which uvicorn makes plain text.
+        await self._app(scope, receive, send_on)
+        if begun or scope["type"] != "http":
+            return
+        fault = unavailable("The gateway was lost; try again shortly.", code="gateway_lost")
+        headers = {"content-type": "application/json", **fault.headers()}
+        pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": fault.status, "headers": pairs})
+        await send({"type": "http.response.body", "body": json.dumps(fault.body()).encode()})

@@ -7,7 +7,6 @@ and the same engine in virtual time.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ from typing import Protocol
 
 from pipelines.desk import Part
 from pipelines.jobs import PartialPicture, PictureDone, PictureFailed, StepDone
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +97,6 @@ class ThreadPump:
                     loop.call_soon_threadsafe(worked.deliver, told)
         except Exception as error:
             # Whatever it was, no job here can go on: they run again in another engine.
-            logger.exception("the step loop failed; this engine gives up its jobs")
             self._stopping = True
             worked.wake()
             loop.call_soon_threadsafe(worked.give_up, error)

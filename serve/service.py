@@ -152,7 +152,7 @@ def run(config: Config) -> int:
             signal.signal(number, signal.SIG_IGN)
         stop()
         return 0
-    except RuntimeError as error:
+    except (RuntimeError, ConfigError) as error:
         print(f"sluice: {_cause(str(error))}", file=sys.stderr, flush=True)
         return 2
 

@@ -25,7 +25,7 @@ PATH = "/v1/images/generations"
 PATIENCE_S = 300.0
 ENGINES, BATCH = 2, 2
 LONG_STEPS = 400
-"""About four seconds: long enough to be met by a fault."""
+"""Some seconds: long enough to be met by a fault."""
 
 CONFIG: dict[str, Any] = {
     "model": {"id": "tiny", "sizes": ["16x16"], "steps_max": 900},

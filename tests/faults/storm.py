@@ -61,7 +61,9 @@ def test_a_thousand_requests_survive_random_faults(
                 if number % POISON_EVERY == 7:
                     bad += crowd.send(UNREAD, model="tiny/broken", steps=3)
                 elif number % LOST_EVERY == 3:
-                    good += crowd.send(f"zlost{'abcdefghij'[number // 25 % 10] * (number // 250 + 1)}")
+                    good += crowd.send(
+                        f"zlost{'abcdefghij'[number // 25 % 10] * (number // 250 + 1)}"
+                    )
                 else:
                     good += crowd.send("a red circle")
                 if time.monotonic() - fault_s > FAULT_EVERY_S:

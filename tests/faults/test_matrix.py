@@ -172,7 +172,7 @@ def test_a_lost_call_costs_one_job_a_second_run_and_no_engine(
     async def lose(crowd: Crowd, status: dict[str, Any]) -> None:
         crowd.send("zlostcall", steps=3)
 
-    moved, status, crowd = strike("call lost", server, record, lose, waiting=0)
+    moved, status, _ = strike("call lost", server, record, lose, waiting=0)
     assert answers(record, "call lost") == {200: SLOTS + 1}
     assert (moved["finished"], moved["requeued"]) == (SLOTS + 1, 1)
     assert {one["id"] for one in status["engines"]} == set(cluster.engines(server))
@@ -237,10 +237,17 @@ def test_the_server_is_not_ready_while_no_engine_takes_jobs(
         assert http.post(PATH, json={"prompt": "red"}).status_code == 200
 
 
-def test_the_log_has_each_exception_once_with_its_jobs(server: LiveServer) -> None:
-    """Made by the faults before this test."""
-    session = server.log.parent
-    logs = "".join(
-        path.read_text(errors="replace") for path in cluster.engine_logs(session)
-    )
-    assert logs.count("Traceback") >= 1
+def test_the_terminal_shows_each_exception_once_with_its_job(
+    server: LiveServer, record: Record
+) -> None:
+    async def poison(crowd: Crowd, status: dict[str, Any]) -> None:
+        seen = len(server.log.read_text())
+        (task,) = crowd.send(f"{UNREAD} once", model="tiny/broken", steps=3)
+        answer = await task
+        assert answer.status_code == 500
+        while "IndexError" not in (told := server.log.read_text()[seen:]):
+            await asyncio.sleep(0.05)
+        assert told.count("Traceback") == 1
+        assert "broken" in told
+
+    strike("poison job alone", server, record, poison, waiting=0, steps=50)

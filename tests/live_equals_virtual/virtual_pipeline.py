@@ -84,7 +84,6 @@ class BilledEncoder:
             self._known.add(text)
         return [Embedding(torch.zeros(1, 1, 1), None) for _ in texts]
 
-
     def rehearse(self) -> None:
         pass
 

@@ -89,7 +89,9 @@ def test_early_exits_are_counted_by_kind() -> None:
 def test_what_engines_tell_of_their_costs_is_handed_on_as_it_is() -> None:
     async def body() -> dict[str, Any]:
         server = DispatcherServer(CONFIG)
-        await server.heartbeat(replace(BEAT, costs={"step": [["full", 64, 64, 4, 4, 2, 0.06, 0.002]]}))
+        await server.heartbeat(
+            replace(BEAT, costs={"step": [["full", 64, 64, 4, 4, 2, 0.06, 0.002]]})
+        )
         return await server.costs()
 
     told = asyncio.run(body())

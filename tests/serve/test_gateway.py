@@ -118,7 +118,10 @@ def test_a_stream_that_is_refused_has_its_own_status() -> None:
 
 @pytest.mark.parametrize(
     ("fault", "message"),
-    [(Failed("It overflowed.", "not_a_number"), "It overflowed."), (ValueError("secret"), "The server failed")],
+    [
+        (Failed("It overflowed.", "not_a_number"), "It overflowed."),
+        (ValueError("secret"), "The server failed"),
+    ],
 )
 def test_a_fault_in_mid_stream_ends_it_with_an_error(
     fault: Failed | ValueError, message: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from pathlib import Path
@@ -17,9 +16,9 @@ from pipelines.convergence import ConvergenceSettings
 from pipelines.engine import REPLAN, StepEngine
 from pipelines.faults import EngineBroken
 from pipelines.loading import Variant, load_variant
+from policies.events import Progress
 from policies.exits import ExitRules
 from policies.nouns import Ladder, Rung, Service
-from policies.events import Progress
 from serve.host import LOOK_S, EngineHost
 from serve.messages import (
     Accepted,
@@ -102,9 +101,7 @@ def hosted(
     """Run a test body with a started host; the host, with what it reported."""
 
     async def run() -> Watched:
-        engine = StepEngine(
-            {"full": variant}, LADDER, 2, rules, convergence=convergence, threads=1
-        )
+        engine = StepEngine({"full": variant}, LADDER, 2, rules, convergence=convergence, threads=1)
 
         def close(closing: Closing) -> None:
             host.closings.append(closing)
@@ -267,7 +264,10 @@ def test_pictures_with_rescaled_guidance_differ_and_say_so(variant: Variant) -> 
         rescaled = (await words(host, order("b", guidance_rescale=1.0)))[-1]
         assert isinstance(plain, Done)
         assert isinstance(rescaled, Done)
-        assert (plain.facts.picture.guidance_rescale, rescaled.facts.picture.guidance_rescale) == (0.0, 1.0)
+        assert (plain.facts.picture.guidance_rescale, rescaled.facts.picture.guidance_rescale) == (
+            0.0,
+            1.0,
+        )
         assert plain.data != rescaled.data
 
     hosted(variant, body)

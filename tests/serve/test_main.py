@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,11 +20,12 @@ from serve.service import base_url, ready_line
 from tests.conftest import ROOT, STOP_MAX_S, free_port, launch, start_server
 
 
-def refused(*arguments: str) -> str:
+def refused(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
     """What it says on its way out; it must be one sentence, and status 2."""
     done = subprocess.run(
         [sys.executable, "-m", "serve", *arguments],
         cwd=ROOT,
+        env=os.environ | (environment or {}),
         capture_output=True,
         text=True,
         timeout=120,
@@ -115,11 +116,27 @@ def test_a_stop_signal_during_the_start_leaves_nothing(
     process.stdout.close()
 
 
+def test_a_memory_monitor_that_would_end_every_process_is_told(tiny_config: Path) -> None:
+    told = refused(
+        "--config",
+        str(tiny_config),
+        "--port",
+        str(free_port()),
+        environment={"RAY_memory_usage_threshold": "0.01"},
+    )
+    assert told.startswith("sluice: memory: ")
+    assert "RAY_memory_usage_threshold" in told
+
+
+PROXIES = dict.fromkeys(("http_proxy", "HTTP_PROXY", "https_proxy"), "http://127.0.0.1:9")
+"""As behind a firm's proxy, which does not know this machine's own addresses."""
+
+
 @pytest.mark.ray
-def test_a_signal_to_the_whole_process_group_stops_a_ready_server(
+def test_a_server_starts_whatever_proxy_is_named_and_a_signal_to_its_group_stops_it(
     tiny_config: Path, tmp_path: Path
 ) -> None:
-    server = start_server(tiny_config, tmp_path / "log")
+    server = start_server(tiny_config, tmp_path / "log", environment=PROXIES)
     family = descendants(server.process.pid)
     assert len(family) > 5
     os.killpg(server.process.pid, signal.SIGINT)

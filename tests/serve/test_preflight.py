@@ -13,7 +13,7 @@ import pytest
 
 from serve.config import Config, ConfigError, parse_config
 from serve.model_files import AUTOENCODER, INDEX, SCHEDULER
-from serve.preflight import check_models, check_packages, check_weights
+from serve.preflight import check_gpus, check_memory, check_models, check_packages, check_weights
 from tests.conftest import TINY_CONFIG
 
 Place = Callable[..., Config]
@@ -135,3 +135,51 @@ def test_quantisation_without_its_package_is_told(
         check_packages, place(variants=variants)
     )
     check_packages(place())
+
+
+def test_what_the_service_needs_counts_against_what_is_in_use(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve.preflight.memory_total", lambda: 10_000_000_000)
+    monkeypatch.setattr("serve.preflight.memory_used", lambda: 7_000_000_000)
+    check_memory(place(), {})
+    with pytest.raises(
+        ConfigError, match=r"7.0 of 10.0 GB are in use.* about 1.5 more.* above 80%"
+    ):
+        check_memory(place(), {"RAY_memory_usage_threshold": "0.8"})
+    many = [TINY_CONFIG["engines"][0] | {"replicas": 5}]
+    with pytest.raises(ConfigError, match=r"about 3\.5 more"):
+        check_memory(place(engines=many), {})
+
+
+ENGINES = TINY_CONFIG["engines"][0]
+
+
+@pytest.mark.parametrize(
+    ("engines", "gpus"),
+    [
+        ({"device": "cpu", "replicas": 9}, 0.0),
+        ({"device": "auto", "replicas": 9}, 0.0),
+        ({"device": "cuda", "replicas": 2}, 2.0),
+        ({"device": "cuda", "replicas": 4, "gpus": 0.5}, 2.0),
+    ],
+)
+def test_engines_that_fit_the_machine_s_cards_pass(
+    place: Place, engines: dict[str, Any], gpus: float
+) -> None:
+    check_gpus(place(engines=[ENGINES | engines]), gpus)
+
+
+@pytest.mark.parametrize(
+    ("engines", "gpus"),
+    [
+        ({"device": "cuda"}, 0.0),
+        ({"device": "cuda", "replicas": 3}, 2.0),
+        ({"device": "auto", "replicas": 3}, 2.0),
+    ],
+)
+def test_more_engines_than_cards_are_told_instead_of_waited_for(
+    place: Place, engines: dict[str, Any], gpus: float
+) -> None:
+    with pytest.raises(ConfigError, match=rf"this machine has {gpus:g}; lower replicas or gpus"):
+        check_gpus(place(engines=[ENGINES | engines]), gpus)

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import sys
 import threading
+from pathlib import Path
 
 BREAKS_ONCE, BREAKS_ALWAYS, HANGS_ONCE, LOST_ONCE = "zbonce", "zbalways", "zhang", "zlost"
 
@@ -17,7 +18,7 @@ BREAKS_ONCE, BREAKS_ALWAYS, HANGS_ONCE, LOST_ONCE = "zbonce", "zbalways", "zhang
 def claimed(name):
     """Whether this process is the first to claim a fault."""
     try:
-        os.close(os.open(os.path.join(os.environ["FAULTS_FOLDER"], name), os.O_CREAT | os.O_EXCL))
+        (Path(os.environ["FAULTS_FOLDER"]) / name).touch(exist_ok=False)
     except FileExistsError:
         return False
     return True
