@@ -103,24 +103,16 @@ class _Lease:
     answers: asyncio.Queue[Grant | Refusal | None] = field(default_factory=asyncio.Queue)
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """What became of one job, for telemetry. Times are seconds on the driver's clock."""
-
-    job: Job
-    granted_s: float
-    ended: Ended
-
-
 class QueueDriver:
     """The dispatcher's live half. All methods run on one event loop.
 
     `clock` gives monotonic seconds. `hold_s` is the controller's shortest time on a rung: while
     quality is lowered and nothing else happens, the policy is ticked once per hold, so that an idle
-    server returns to full service. `on_ended` is called once for every job that left an engine and
-    was known here. `replicas_wanted` gives the number of engines that a pool should have, if it has a
-    view. `end_engine` ends the process of an engine that has fallen silent.
-    `refused` counts refusals by reason. ValueError for a cascade: nobody here judges pictures.
+    server returns to full service. `on_ended` is called with the wait for a slot, in seconds, and
+    the end of every job that left an engine and was known here. `replicas_wanted` gives the number of
+    engines that a pool should have, if it has a view. `end_engine` ends the process of an engine that
+    has fallen silent. `refused` counts refusals by reason. ValueError for a cascade: nobody here
+    judges pictures.
     """
 
     def __init__(
@@ -129,7 +121,7 @@ class QueueDriver:
         *,
         clock: Callable[[], float] = time.monotonic,
         hold_s: float = 0.0,
-        on_ended: Callable[[Timings], None] = lambda timings: None,
+        on_ended: Callable[[float, Ended], None] = lambda waited_s, ended: None,
         replicas_wanted: Callable[[str], int | None] = lambda pool: None,
         end_engine: Callable[[Heartbeat], None] = lambda beat: None,
     ) -> None:
@@ -194,7 +186,9 @@ class QueueDriver:
         if engine_id is not None and lease.lost is not None and self._stands(lease.lost, engine_id):
             # One lost call costs one job. Its engine gets no more until it is heard of again.
             lost_engine = engine_id
-            self._suspect(engine_id, leaving=engine_gone)
+            engine = self._engines[engine_id]
+            engine.leaving |= engine_gone
+            self._set_suspected(engine, True)
             self._forget_grant(job_id)
         self._handle(JobArrived(self._clock(), lease.job, again=again, lost_engine=lost_engine))
         self._abandoned.pop(job_id, None)
@@ -290,7 +284,7 @@ class QueueDriver:
             self._ask(held, again=True, engine_gone=False)
             return
         if lease is not None:
-            self._on_ended(Timings(lease.job, lease.granted_s, ended))
+            self._on_ended(lease.granted_s - lease.job.arrival_s, ended)
 
     # -- who is silent, and who is gone ---------------------------------------------------------
 
@@ -298,18 +292,13 @@ class QueueDriver:
         for engine_id, engine in tuple(self._engines.items()):
             engine.looks += 1
             if engine.looks == SUSPECT_LOOKS:
-                self._suspect(engine_id)
+                self._set_suspected(engine, True)
             elif engine.looks >= SILENT_LOOKS:
                 self._close(engine_id, Closing(f"no heartbeat for {SILENT_LOOKS * LOOK_S:g} s"))
                 self._end_engine(engine.beat)
         self._look_timer = None
         if self._engines:
             self._look_timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
-
-    def _suspect(self, engine_id: str, *, leaving: bool = False) -> None:
-        engine = self._engines[engine_id]
-        engine.leaving |= leaving
-        self._set_suspected(engine, True)
 
     def _set_suspected(self, engine: _Engine, suspected: bool) -> None:
         if engine.suspected != suspected:

@@ -14,7 +14,7 @@ from ray import serve as ray_serve
 from serve.autoscaling import REPLICAS_WANTED
 from serve.config import Config
 from serve.logs import log_to_terminal
-from serve.messages import Closing, EngineWord, Grant, NotHere, Order
+from serve.messages import Closing, EngineWord, Grant, Heartbeat, NotHere, Order
 from serve.ray_backend import RayLink
 
 SWITCH_INTERVAL_S = 0.0005
@@ -35,7 +35,7 @@ class EngineServer:
         from serve.host import EngineHost
         from serve.loading import ready_engine, resolve_device
         from serve.pumping import ThreadPump
-        from serve.reporting import EngineReporter, Introduction
+        from serve.reporting import EngineReporter
 
         log_to_terminal()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -43,21 +43,22 @@ class EngineServer:
         device = resolve_device(pool.device)
         self._engine_id: str = ray_serve.get_replica_context().replica_id.unique_id
         engine, call_max_s = ready_engine(config, pool, device)
-        introduction = Introduction(
+        about = Heartbeat(
             self._engine_id,
             pool.name,
+            os.getpid(),
             pool.max_batch,
             pool.variants,
             device,
-            pool.price_per_s,
-            ray.get_runtime_context().get_actor_name() or "",
+            price_per_s=pool.price_per_s,
+            actor=ray.get_runtime_context().get_actor_name() or "",
         )
-        self._reporter = EngineReporter(introduction, RayLink())
+        self._reporter = EngineReporter(about, RayLink())
         self._host = EngineHost(
             engine,
             config.build_ladder(),
             self._on_closing,
-            ThreadPump(overlap=pool.overlap),
+            ThreadPump(engine, overlap=pool.overlap),
             call_max_s=call_max_s,
         )
         self._ending: asyncio.Task[None] | None = None

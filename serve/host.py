@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from pipelines.convergence import Audit
 from pipelines.desk import Part
@@ -22,7 +21,6 @@ from pipelines.engine import StepEngine
 from pipelines.faults import EngineBroken, failure_of, told
 from pipelines.images import encode_image
 from pipelines.jobs import (
-    BatchLimit,
     InvalidRequest,
     PartialPicture,
     Picture,
@@ -52,7 +50,7 @@ from serve.messages import (
     Partial,
 )
 from serve.prompts import PromptMeter
-from serve.pumping import Pump, ThreadPump, Told
+from serve.pumping import Pump, Told
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +72,7 @@ class _Hosted:
 
 
 class EngineHost:
-    """Takes granted jobs on the event loop and has a pump run them: threads, unless a test gives another.
+    """Takes granted jobs on the event loop and has `pump` run them in the engine.
 
     `news` is set when jobs have left the engine, before their pictures are encoded, so that their
     slots are free as early as can be; `ended` holds them until a reporter takes them. `clock` is the
@@ -87,15 +85,15 @@ class EngineHost:
         engine: StepEngine,
         ladder: Ladder,
         on_closing: Callable[[Closing], None],
-        pump: Pump | None = None,
+        pump: Pump,
         *,
         clock: Callable[[], float] = time.monotonic,
         call_max_s: float = math.inf,
     ) -> None:
-        self._engine = engine
+        self.engine = engine
         self._ladder = ladder
         self._on_closing = on_closing
-        self._pump = ThreadPump() if pump is None else pump
+        self._pump = pump
         self._clock = clock
         self._call_max_s = call_max_s
         self._meters = {name: PromptMeter(v) for name, v in engine.variants.items()}
@@ -144,14 +142,6 @@ class EngineHost:
         for hosted in self._jobs.values():
             hosted.events.put_nowait(None)
 
-    def batch_limits(self) -> tuple[BatchLimit, ...]:
-        """The calls of the engine that ran out of memory, and with how many jobs they still fit."""
-        return self._engine.batch_limits()
-
-    def costs(self) -> dict[str, Any]:
-        """The sums of what the engine's work has taken, as JSON values."""
-        return self._engine.costs.snapshot().to_plain()
-
     def running(self) -> tuple[str, ...]:
         """The grants in the engine."""
         return tuple(self._jobs)
@@ -164,10 +154,10 @@ class EngineHost:
     def follow(self, control: Control) -> None:
         """Do from the next step boundary on as the dispatcher wants."""
         if control.rung != self._control.rung:
-            self._engine.announce(control.rung)
+            self.engine.announce(control.rung)
         self._control = control
         for grant_id in control.lowered.keys() & self._jobs.keys():
-            self._engine.lower(grant_id, control.lowered[grant_id])
+            self.engine.lower(grant_id, control.lowered[grant_id])
 
     async def run(self, order: Order, grant: Grant) -> AsyncGenerator[EngineWord]:
         """Run one job and say what happens to it. Closing the iterator cancels the job."""
@@ -190,7 +180,7 @@ class EngineHost:
             yield NotHere(grant.engine_id)
         finally:
             if grant_id in self._jobs:
-                self._engine.cancel(grant_id)
+                self.engine.cancel(grant_id)
                 self._leave(grant_id, OUTCOME_CANCELLED)
 
     def _submit(self, grant: Grant, order: Order) -> Accepted | Failed:
@@ -199,7 +189,7 @@ class EngineHost:
             fault = meter.fault(order)
             if fault is not None:
                 return fault
-            self._engine.submit(
+            self.engine.submit(
                 PictureRequest(
                     job_id=grant.grant_id,
                     prompt=order.prompt,
@@ -223,7 +213,7 @@ class EngineHost:
         except Exception as error:
             return _failed(grant.grant_id, error)
         if grant.grant_id in self._control.lowered:
-            self._engine.lower(grant.grant_id, self._control.lowered[grant.grant_id])
+            self.engine.lower(grant.grant_id, self._control.lowered[grant.grant_id])
         return Accepted(meter.tokens(order.prompt))
 
     def _leave(self, grant_id: str, outcome: str) -> None:
@@ -235,7 +225,7 @@ class EngineHost:
         watched, looks = None, 0
         while self._closing is None:
             await asyncio.sleep(LOOK_S)
-            call = self._engine.call
+            call = self.engine.call
             looks = looks + 1 if call is watched else 0
             watched = call
             if call is not None and not call.first and looks * LOOK_S > self._call_max_s:
@@ -245,23 +235,15 @@ class EngineHost:
 
     # -- where the pump works -------------------------------------------------------------------
 
-    def wait_for_work(self, part: Part) -> bool:
-        """See `serve.pumping.Worked`."""
-        return self._engine.wait_for_work(part=part)
-
-    def wake(self) -> None:
-        """See `serve.pumping.Worked`."""
-        self._engine.wake()
-
     def work(self, part: Part) -> Told | None:
         """See `serve.pumping.Worked`; one thread may do all, or one "denoise" and one "beside"."""
         match part:
             case "all":
-                events = self._engine.step()
+                events = self.engine.step()
             case "denoise":
-                events = self._engine.denoise()
+                events = self.engine.denoise()
             case "beside":
-                events = [*self._engine.prepare(), *self._engine.finish()]
+                events = [*self.engine.prepare(), *self.engine.finish()]
         if part != "beside":
             self.steps_total += 1
             self._look_at_audits()
@@ -271,7 +253,7 @@ class EngineHost:
 
     def _look_at_audits(self) -> None:
         """Take the tuner's report after every audit, here because its audits come in here."""
-        tuner = self._engine.tuner
+        tuner = self.engine.tuner
         if tuner is None:
             return
         latest = tuner.audits[-1] if tuner.audits else None

@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from serve.driver import QueueDriver, Timings
+from serve.driver import QueueDriver
+from serve.messages import Ended
 
 COUNTED = (
     "admitted",
@@ -129,14 +130,14 @@ class Telemetry:
         """Show the counts of this driver from now on; called once."""
         self._registry.register(_QueueCollector(driver))
 
-    def ended(self, timings: Timings) -> None:
-        """Count one job that left an engine."""
-        facts = timings.ended.facts
+    def ended(self, waited_s: float, ended: Ended) -> None:
+        """Count one job that left an engine, after it had waited for its slot."""
+        facts = ended.facts
         if facts is None:
             return
         made = facts.picture
         labels = (made.variant, facts.quality_delivered)
-        self._queue_s.labels(*labels).observe(max(0.0, timings.granted_s - timings.job.arrival_s))
+        self._queue_s.labels(*labels).observe(max(0.0, waited_s))
         self._service_s.labels(*labels).observe(max(0.0, facts.service_s))
         self._steps.labels(*labels).observe(made.steps_run)
         self._early.labels(made.early_exit).inc()

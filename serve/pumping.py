@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipelines.desk import Part
+from pipelines.engine import StepEngine
 from pipelines.jobs import PartialPicture, PictureDone, PictureFailed, StepDone
 
 
@@ -27,12 +28,6 @@ class Told:
 
 class Worked(Protocol):
     """What a pump drives."""
-
-    def wait_for_work(self, part: Part) -> bool:
-        """Block until there is work or `wake` is called; whether there is work."""
-
-    def wake(self) -> None:
-        """Let everyone who waits for work return."""
 
     def work(self, part: Part) -> Told | None:
         """One piece of work; None if nobody need hear of it."""
@@ -55,20 +50,19 @@ class Pump(Protocol):
 
 
 class ThreadPump:
-    """Works in a thread of its own, which sleeps while there is no work.
+    """Works in a thread of its own, which sleeps while the engine has no work.
 
     With `overlap` a second thread reads texts and decodes pictures beside the batch.
     """
 
-    def __init__(self, *, overlap: bool = False) -> None:
+    def __init__(self, engine: StepEngine, *, overlap: bool = False) -> None:
+        self._engine = engine
         self._parts: tuple[Part, ...] = ("denoise", "beside") if overlap else ("all",)
         self._threads: list[threading.Thread] = []
-        self._worked: Worked | None = None
         self._stopping = False
 
     def start(self, worked: Worked) -> None:
         """See `Pump`."""
-        self._worked = worked
         loop = asyncio.get_running_loop()
         for part in self._parts:
             thread = threading.Thread(
@@ -80,8 +74,7 @@ class ThreadPump:
     def stop(self) -> None:
         """See `Pump`."""
         self._stopping = True
-        if self._worked is not None:
-            self._worked.wake()
+        self._engine.wake()
         for thread in self._threads:
             thread.join()
 
@@ -90,13 +83,11 @@ class ThreadPump:
     ) -> None:
         try:
             while not self._stopping:
-                if not worked.wait_for_work(part):
-                    continue
-                told = worked.work(part)
+                told = worked.work(part) if self._engine.wait_for_work(part=part) else None
                 if told is not None:
                     loop.call_soon_threadsafe(worked.deliver, told)
         except Exception as error:
             # Whatever it was, no job here can go on: they run again in another engine.
             self._stopping = True
-            worked.wake()
+            self._engine.wake()
             loop.call_soon_threadsafe(worked.give_up, error)

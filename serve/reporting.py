@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Protocol
 
 from serve.backend import DispatcherLost
@@ -36,27 +35,15 @@ class DispatcherLink(Protocol):
         that it does not know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Introduction:
-    """What never changes about an engine. `places` is its largest batch, `actor` its name in Ray."""
-
-    engine_id: str
-    pool: str
-    places: int
-    variants: tuple[str, ...]
-    device: str
-    price_per_s: float = 0.0
-    actor: str = ""
-
-
 class EngineReporter:
     """Reports on a host and carries out what the dispatcher wants.
 
-    `replicas_wanted` is the last that was heard of the scaling policy.
+    `about` is a heartbeat with what never changes about the engine. `replicas_wanted` is the last
+    that was heard of the scaling policy.
     """
 
-    def __init__(self, introduction: Introduction, link: DispatcherLink) -> None:
-        self._introduction = introduction
+    def __init__(self, about: Heartbeat, link: DispatcherLink) -> None:
+        self._about = about
         self._link = link
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._known = asyncio.Event()
@@ -112,29 +99,21 @@ class EngineReporter:
         while True:
             await self._known.wait()
             with contextlib.suppress(DispatcherLost):
-                async with aclosing(self._link.controls(self._introduction.engine_id)) as controls:
+                async with aclosing(self._link.controls(self._about.engine_id)) as controls:
                     async for control in controls:
                         host.follow(control)
             self._known.clear()  # until the next heartbeat has been taken
 
     def _beat(self, host: EngineHost, closing: Closing | None = None) -> Heartbeat:
-        about = self._introduction
-        return Heartbeat(
-            engine_id=about.engine_id,
-            pool=about.pool,
-            pid=os.getpid(),
-            places=about.places,
-            variants=about.variants,
-            device=about.device,
+        return replace(
+            self._about,
             running=host.running(),
             ended=tuple(host.ended),
             steps_total=host.steps_total,
             pictures_total=host.pictures_total,
-            batch_limits=host.batch_limits(),
+            batch_limits=host.engine.batch_limits(),
             convergence=host.convergence,
             progress=host.take_progress(),
-            price_per_s=about.price_per_s,
-            costs=host.costs(),
-            actor=about.actor,
+            costs=host.engine.costs.snapshot().to_plain(),
             closing=closing,
         )

@@ -41,7 +41,7 @@ from serve.messages import (
 )
 from serve.orders import Commission
 from serve.pumping import Told, Worked
-from serve.reporting import EngineReporter, Introduction
+from serve.reporting import EngineReporter
 from tests.live_equals_virtual.virtual_pipeline import KEPT, SIDE, Bill, RowCosts, variants
 from tests.serve.virtual_time import VirtualLoop
 
@@ -213,10 +213,10 @@ class LiveService:
             clock=lambda: self._loop.time() + bill.due_s,
         )
         engine_id = spec.engine_id
-        introduction = Introduction(
-            engine_id, spec.pool, spec.max_batch, names, "cpu", spec.price_per_s
+        about = Heartbeat(
+            engine_id, spec.pool, 0, spec.max_batch, names, "cpu", price_per_s=spec.price_per_s
         )
-        reporter = EngineReporter(introduction, DirectLink(self.driver))
+        reporter = EngineReporter(about, DirectLink(self.driver))
         host = EngineHost(
             engine,
             ladder,

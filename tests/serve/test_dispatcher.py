@@ -126,7 +126,7 @@ def test_an_engine_that_takes_no_jobs_now_is_shown_and_hosts_nothing() -> None:
         server = DispatcherServer(CONFIG)
         answer = await server.heartbeat(BEAT)
         before = await server.hosted()
-        server._driver._suspect("e")
+        server._driver._set_suspected(server._driver._engines["e"], True)
         status = await server.status()
         return answer, before, (status["engines"][0]["takes_jobs"], await server.hosted())
 

@@ -25,7 +25,6 @@ from serve.driver import (
     SILENT_LOOKS,
     SUSPECT_LOOKS,
     QueueDriver,
-    Timings,
 )
 from serve.messages import (
     OUTCOME_CANCELLED,
@@ -148,15 +147,15 @@ def test_a_job_waits_for_an_engine_and_is_granted_its_slot() -> None:
 
 def test_a_slot_that_comes_free_goes_to_the_next_in_line() -> None:
     async def body() -> None:
-        ended: list[Timings] = []
-        queue = driver(on_ended=ended.append)
+        told: list[tuple[float, str]] = []
+        queue = driver(on_ended=lambda waited_s, one: told.append((waited_s, one.outcome)))
         queue.heartbeat(beat())
         a, b = await hold(queue, "a", "b")
         assert b.answers == []
         queue.heartbeat(beat(ended=(finished(a.grant),)))
         await settle()
         assert b.grant.job_id == "b"
-        assert [one.job.job_id for one in ended] == ["a"]
+        assert told == [(0.0, "finished")]
         counts = conserved(queue)
         assert (counts.finished, counts.running, counts.waiting) == (1, 1, 0)
         await close(a, b)
@@ -244,15 +243,15 @@ def test_what_becomes_of_a_running_job_that_nobody_holds_its_engine_tells() -> N
 
 def test_a_picture_answered_before_the_engine_s_report_is_not_counted_as_cancelled() -> None:
     async def body() -> None:
-        told: list[Timings] = []
-        queue = driver(on_ended=told.append)
+        told: list[str] = []
+        queue = driver(on_ended=lambda waited_s, one: told.append(one.grant_id))
         queue.heartbeat(beat())
         (a,) = await hold(queue, "a")
         queue.heartbeat(beat(running=(a.grant.grant_id,)))
         await close(a)  # its gateway has the picture
         queue.heartbeat(beat(ended=(finished(a.grant),)))
         assert (conserved(queue).finished, conserved(queue).cancelled) == (1, 0)
-        assert [one.job.job_id for one in told] == ["a"]
+        assert told == [a.grant.grant_id]
 
     run(body)
 

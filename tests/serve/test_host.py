@@ -107,7 +107,7 @@ def hosted(
             host.closings.append(closing)
             host.end_all()
 
-        host = Watched(engine, LADDER, close, ThreadPump(overlap=overlap), **options)
+        host = Watched(engine, LADDER, close, ThreadPump(engine, overlap=overlap), **options)
         reporting = asyncio.create_task(host.report())
         host.start()
         try:
@@ -145,9 +145,9 @@ def test_an_order_becomes_a_picture_with_partials_and_facts(
         assert (host.pictures_total, host.running()) == (1, ())
         made = done.facts.picture
         assert (made.steps_run, made.guided_steps) == (12, 12)
-        assert host.batch_limits() == ()
+        assert engine.batch_limits() == ()
         assert host.convergence is None
-        assert [row[-3] for row in host.costs()["encode"]] == [1]
+        assert [row[-3] for row in engine.costs.snapshot().to_plain()["encode"]] == [1]
 
     ((ended,), progress), *rest = hosted(variant, body, overlap=overlap).reports
     assert (progress, rest) == ((), [])

@@ -5,19 +5,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from pipelines.jobs import BatchLimit
+from pipelines.service_costs import CostSums
 from policies.events import Progress
 from serve.backend import DispatcherLost
 from serve.host import EngineHost
 from serve.messages import OUTCOME_FINISHED, Acknowledged, Closing, Control, Ended, Heartbeat
-from serve.reporting import HEARTBEAT_S, LAST_WORD_MAX_S, EngineReporter, Introduction
+from serve.reporting import HEARTBEAT_S, LAST_WORD_MAX_S, EngineReporter
 from tests.serve.virtual_time import now_s, run, settle
 
-ABOUT = Introduction("e", "main", 4, ("full",), "cpu", 0.25, "actor")
+ABOUT = Heartbeat("e", "main", 7, 4, ("full",), "cpu", price_per_s=0.25, actor="actor")
 A, B = Ended("a#1", OUTCOME_FINISHED), Ended("b#2", OUTCOME_FINISHED)
+
+
+class Engine:
+    """What a heartbeat tells of an engine."""
+
+    costs = SimpleNamespace(snapshot=CostSums)
+
+    def batch_limits(self) -> tuple[BatchLimit, ...]:
+        return (BatchLimit("full", 64, 64, "step", 3),)
 
 
 @dataclass
@@ -32,15 +44,10 @@ class Host:
     steps_total: int = 50
     pictures_total: int = 2
     convergence: None = None
+    engine: Any = field(default_factory=Engine)
 
     def running(self) -> tuple[str, ...]:
         return ("running#3",)
-
-    def batch_limits(self) -> tuple[Any, ...]:
-        return ()
-
-    def costs(self) -> dict[str, list[list[object]]]:
-        return {"step": [["full", 64, 64, 1, 1, 50, 1.5, 0.05]]}
 
     def take_progress(self) -> tuple[Progress, ...] | None:
         progress, self.progress = self.progress, None
@@ -115,7 +122,8 @@ def test_heartbeats_come_at_a_steady_pace_with_what_the_engine_is() -> None:
         _, beat = link.beats[-1]
         assert (beat.engine_id, beat.pool, beat.places, beat.price_per_s) == ("e", "main", 4, 0.25)
         assert (beat.actor, beat.running, beat.steps_total) == ("actor", ("running#3",), 50)
-        assert beat.costs == Host().costs()
+        assert beat.costs == CostSums().to_plain()
+        assert beat.batch_limits == Engine().batch_limits()
 
     reporting(body)
 
