@@ -8,7 +8,7 @@ BIN := .venv/bin
 RUN_READY := .venv/.ready
 TEST_READY := .venv/.ready-for-tests
 
-.PHONY: help serve demo validate validate-full anova improvement plan report frontier test test-faults test-gpu check format bench-engine bench-policies bench-gpu train evaluate clean
+.PHONY: help serve demo validate validate-full anova improvement plan report frontier test test-full test-faults test-gpu check format bench-engine bench-policies bench-gpu train evaluate clean
 
 help: ## List the targets, one line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,8 +42,11 @@ report: $(RUN_READY) ## Gather the latest results in one HTML and one PDF, analy
 frontier: $(RUN_READY) ## Set every policy and baseline side by side: deadline violations against quality, simulated
 	@exec $(BIN)/python -m analysis frontier --out analysis/benchmarks/frontier
 
-test: $(TEST_READY) ## Run all tests (half an hour on two cores)
+test: $(TEST_READY) ## Run the tests (half an hour on two cores)
 	@exec $(BIN)/python -m pytest
+
+test-full: $(TEST_READY) ## Run all tests, also those that only try more of the same (half an hour on two cores)
+	@exec $(BIN)/python -m pytest -m ""
 
 test-faults: $(TEST_READY) ## Kill, stop and break every part of a running server, and keep what it cost (8 min)
 	@FAULTS_OUT=analysis/benchmarks/faults.json exec $(BIN)/python -m pytest tests/faults tests/faults/storm.py
@@ -55,7 +58,7 @@ check: $(TEST_READY) ## Format, lint, strict types, import contract, fast tests 
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
-	@$(BIN)/python -m pytest -m "not ray and not slow"
+	@$(BIN)/python -m pytest -m "not ray and not slow and not full"
 
 format: $(TEST_READY) ## Format the code and sort its imports
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .

@@ -184,7 +184,8 @@ class Calls:
 
     def _limit(self, key: Key, jobs: int) -> None:
         self._limits[key] = _Limit(jobs)
-        logger.warning("out of memory: at most %d jobs a call of %s from now on", jobs, key)
+        said = "%s at %dx%d has no memory for more than %d jobs in a call of %s"
+        logger.warning(said, *key[:3], jobs, key.stage)
 
     def _clean(self, key: Key, jobs: int) -> None:
         limit = self._limits.get(key)

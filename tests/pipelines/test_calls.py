@@ -287,7 +287,8 @@ def test_warming_up_says_when_a_single_job_does_not_fit() -> None:
 
 
 def test_a_warmed_up_shape_is_no_longer_a_first_one() -> None:
-    calls, seen = calls_of(2), []
+    calls = calls_of(2)
+    seen: list[bool] = []
     calls.warm_up(STEP, 1, lambda rows: None)
-    run(calls, jobs("ab"), lambda ids: seen.append(calls.call))
-    assert [call.first for call in seen] == [False]
+    run(calls, jobs("ab"), lambda ids: seen.append(calls.call is not None and calls.call.first))
+    assert seen == [False]

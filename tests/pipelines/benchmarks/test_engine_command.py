@@ -19,7 +19,7 @@ def sections_of(folder: Path, *parts: str) -> list[Section]:
     return measure(tiny_workload(folder), Watch(1), pairs=2, seed=1, jobs=400, parts=parts)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_every_part_gives_its_claims_and_figures(folders: dict[str, Path], tmp_path: Path) -> None:
     watch = Watch(1)
     workload = tiny_workload(folders["v_prediction"])

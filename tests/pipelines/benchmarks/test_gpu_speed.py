@@ -44,7 +44,7 @@ def test_without_a_card_the_file_names_what_was_not_measured(tmp_path: Path) -> 
     assert {"commit", "command", "hardware", "versions", "seed"} <= set(content["header"])
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_whole_course_runs_on_tiny_architectures(tmp_path: Path) -> None:
     out = tmp_path / "gpu.json"
     arguments = ["--tiny", "--pairs", "2", "--batch", "2", "--architecture", "tinyxl"]

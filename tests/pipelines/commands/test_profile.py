@@ -34,6 +34,7 @@ def test_profile_writes_a_table_that_loads(
     assert "</svg>" in drawing
 
 
+@pytest.mark.full
 def test_sizes_number_types_and_threads_may_be_repeated(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:

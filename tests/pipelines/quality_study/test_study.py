@@ -76,7 +76,7 @@ def test_every_figure_is_of_what_was_run(one_core: tuple[Study, list[str]]) -> N
             assert point.right[category].count("1") / 12 == point.accuracy[category].value
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_figures_do_not_depend_on_the_number_of_cores(
     one_core: tuple[Study, list[str]],
 ) -> None:

@@ -47,7 +47,9 @@ def run_on(
     for stage, row in zip(plan.stages, plan.table, strict=True):
         out = answer(state.latents * stage.input_scale, stage)
         noise = torch.randn(SHAPE, generator=generator) if stage.next_noise else None
-        advance(state, out, noise, row[None], clips, plan.terms)
+        following = advance(state, out, noise, row[None], clips, plan.terms)
+        for old, new in zip(state, following, strict=True):
+            old.copy_(new)
         after.append(state.latents.clone())
     return after
 
