@@ -49,7 +49,7 @@ test-full: $(TEST_READY) ## Run all tests, also those that only try more of the 
 	@exec $(BIN)/python -m pytest -m ""
 
 test-faults: $(TEST_READY) ## Kill, stop and break every part of a running server, and keep what it cost (8 min)
-	@FAULTS_OUT=analysis/benchmarks/faults.json exec $(BIN)/python -m pytest tests/faults tests/faults/storm.py
+	@FAULTS_OUT=analysis/benchmarks/faults.json exec $(BIN)/python -m pytest tests/faults/test_matrix.py tests/faults/storm.py
 
 test-gpu: $(TEST_READY) ## Tests that need a CUDA card (8 min); without one each is skipped by name
 	@exec $(BIN)/python -m pytest tests/gpu -rs --no-fold-skipped

@@ -81,9 +81,7 @@ def test_a_thousand_requests_survive_random_faults(
                 "answers_to_poison": dict(refused),
                 "seconds": round(ended_s - began_s, 1),
                 "readiness": sorted(crowd.probes.codes()),
-                "probe_median_s": round(crowd.probes.median_s(), 4),
-                "probe_slowest_s": round(crowd.probes.slowest_s(), 3),
-            }
+            } | crowd.probes.summary()
             assert told == {200: len(good)}
             assert refused == {500: len(bad)}
             assert sum(struck.values()) >= 5

@@ -54,9 +54,8 @@ def strike(
                 "whole_after_s": round(whole_s, 2),
                 "readiness": sorted(crowd.probes.codes()),
                 "unready_after_s": None if unready_s is None else round(unready_s, 2),
-                "probe_median_s": round(crowd.probes.median_s(), 4),
-                "probe_slowest_s": round(crowd.probes.slowest_s(), 3),
-            }
+                "probe_slowest_in_the_first_4_s": round(crowd.probes.slowest_s(struck_s + 4.0), 3),
+            } | crowd.probes.summary()
             return status, crowd
 
     status, crowd = asyncio.run(run())
