@@ -29,9 +29,9 @@ PROBE_MAX_S = 5.0
 
 
 def strike(
-    name: str, server: LiveServer, record: Record, fault: Strike, *, waiting: int = 2, **body: Any
+    name: str, server: LiveServer, record: Record, fault: Strike, *, jobs: int = SLOTS + 2
 ) -> tuple[dict[str, int], dict[str, Any], Crowd]:
-    """Load both engines, strike, and wait for all answers and until the server is whole again.
+    """Have so many jobs run and wait, strike, and wait for all answers and a server whole again.
 
     Returns how the counters have moved, the status before the fault, and the crowd.
     """
@@ -39,8 +39,8 @@ def strike(
 
     async def run() -> tuple[dict[str, Any], Crowd]:
         async with Crowd(server) as crowd:
-            crowd.send("a red circle", SLOTS + waiting, **({"steps": LONG_STEPS} | body))
-            status = await crowd.running(SLOTS)
+            crowd.send("a red circle", jobs, steps=LONG_STEPS)
+            status = await crowd.running(min(jobs, SLOTS))
             struck_s = time.monotonic()
             await fault(crowd, status)
             answers = await crowd.statuses()
@@ -114,7 +114,7 @@ def test_a_step_loop_that_fails_closes_its_engine_and_loses_nobody(
     async def poison(crowd: Crowd, status: dict[str, Any]) -> None:
         crowd.send("zbonceloop", steps=3)
 
-    moved, _, crowd = strike("step loop fails", server, record, poison, waiting=0)
+    moved, _, crowd = strike("step loop fails", server, record, poison, jobs=SLOTS)
     assert answers(record, "step loop fails") == {200: SLOTS + 1}
     assert moved["finished"] == SLOTS + 1
     assert moved["requeued"] >= 1
@@ -127,7 +127,7 @@ def test_a_call_that_hangs_closes_its_engine_and_loses_nobody(
     async def hang(crowd: Crowd, status: dict[str, Any]) -> None:
         crowd.send("zhangkernel", steps=3)
 
-    moved, _, crowd = strike("call hangs", server, record, hang, waiting=0)
+    moved, _, crowd = strike("call hangs", server, record, hang, jobs=SLOTS)
     assert answers(record, "call hangs") == {200: SLOTS + 1}
     assert moved["finished"] == SLOTS + 1
     assert crowd.probes.codes() == {200}
@@ -143,7 +143,7 @@ def test_a_request_that_breaks_every_engine_is_told_so_after_two(
         assert answer.headers["x-should-retry"] == "false"
         assert "illegal memory access" in answer.json()["error"]["message"]
 
-    moved, _, _ = strike("poison job breaks engines", server, record, poison, waiting=0)
+    moved, _, _ = strike("poison job breaks engines", server, record, poison, jobs=SLOTS)
     assert answers(record, "poison job breaks engines") == {200: SLOTS, 500: 1}
     assert (moved["finished"], moved["failed"]) == (SLOTS, 1)
 
@@ -158,7 +158,7 @@ def test_a_request_that_fails_by_itself_fails_alone_and_breaks_nothing(
             assert answer.headers["x-should-retry"] == "false"
             assert "index out of range" in answer.json()["error"]["message"]
 
-    moved, status, crowd = strike("poison job", server, record, poison, waiting=0)
+    moved, status, crowd = strike("poison job", server, record, poison, jobs=SLOTS)
     assert answers(record, "poison job") == {200: SLOTS, 500: 3}
     assert (moved["finished"], moved["failed"], moved["requeued"]) == (SLOTS, 3, 0)
     assert crowd.probes.codes() == {200}
@@ -171,7 +171,7 @@ def test_a_lost_call_costs_one_job_a_second_run_and_no_engine(
     async def lose(crowd: Crowd, status: dict[str, Any]) -> None:
         crowd.send("zlostcall", steps=3)
 
-    moved, status, _ = strike("call lost", server, record, lose, waiting=0)
+    moved, status, _ = strike("call lost", server, record, lose, jobs=SLOTS)
     assert answers(record, "call lost") == {200: SLOTS + 1}
     assert (moved["finished"], moved["requeued"]) == (SLOTS + 1, 1)
     assert {one["id"] for one in status["engines"]} == set(cluster.engines(server))
@@ -211,7 +211,7 @@ def test_a_killed_gateway_takes_its_own_requests_and_no_others(
                 assert answer.headers["x-should-retry"] == "true"
                 assert answer.json()["error"]["code"] == "gateway_lost"
 
-    moved, _, _ = strike("gateway killed", server, record, kill, waiting=8)
+    moved, _, _ = strike("gateway killed", server, record, kill, jobs=SLOTS + 8)
     record["gateway killed"]["slots_free_after_s"] = round(freed_s[0], 2)
     told = answers(record, "gateway killed")
     assert set(told) <= {200, 0, 503}
@@ -223,11 +223,16 @@ def test_a_killed_gateway_takes_its_own_requests_and_no_others(
 def test_the_server_is_not_ready_while_no_engine_takes_jobs(
     server: LiveServer, record: Record
 ) -> None:
+    """Nobody is in the system, so that only the engines' silence can tell."""
+
     async def kill(crowd: Crowd, status: dict[str, Any]) -> None:
         for one in status["engines"]:
             cluster.kill(one["pid"])
+        while 503 not in crowd.probes.codes():
+            await asyncio.sleep(0.01)
+        crowd.send("a red circle", SLOTS + 2)
 
-    moved, _, crowd = strike("all engines killed", server, record, kill)
+    moved, _, crowd = strike("all engines killed", server, record, kill, jobs=0)
     assert answers(record, "all engines killed") == {200: SLOTS + 2}
     assert moved["finished"] == SLOTS + 2
     assert crowd.probes.codes() == {200, 503}
@@ -249,4 +254,4 @@ def test_the_terminal_shows_each_exception_once_with_its_job(
         assert told.count("Traceback") == 1
         assert "broken" in told
 
-    strike("poison job alone", server, record, poison, waiting=0, steps=50)
+    strike("poison job alone", server, record, poison, jobs=0)
