@@ -47,10 +47,10 @@ ROUTER = {
 """Ray's own back-off grows to half a second and leaves engines idle meanwhile."""
 
 DRAIN_MAX_S = 3600.0
-"""How long an engine that is scaled away may take for the pictures that it has begun."""
+"""How long an engine or a gateway that is replaced or scaled away may take for what it has begun."""
 
 STOP_MAX_S = 2.0
-"""How long a gateway or the dispatcher may take to stop. A gateway that ends frees its jobs."""
+"""How long the dispatcher may take to stop: whoever holds a stream of it turns to the next one."""
 
 QUIET = LoggingConfig(log_level=logging.WARNING, enable_access_log=False)
 
@@ -75,7 +75,7 @@ def build_service(config: Config) -> Application:
         num_replicas=config.server.gateways,
         max_ongoing_requests=MANY_CALLS,
         ray_actor_options={"num_cpus": 0},
-        **_common(STOP_MAX_S),
+        **_common(DRAIN_MAX_S),
     )(_gateway_class(config))
     return deployment.bind(*pools)
 
