@@ -81,29 +81,20 @@ def test_without_a_fault_all_are_answered(server: LiveServer, record: Record) ->
     assert record["none"]["readiness"] == [200]
 
 
-def test_an_engine_killed_costs_its_jobs_a_second_run(server: LiveServer, record: Record) -> None:
-    async def kill(crowd: Crowd, status: dict[str, Any]) -> None:
-        cluster.kill(status["engines"][0]["pid"])
+@pytest.mark.parametrize(
+    ("name", "harm"), [("engine killed", cluster.kill), ("engine stopped", cluster.freeze)]
+)
+def test_an_engine_that_dies_or_hangs_holds_up_nobody_and_is_replaced(
+    server: LiveServer, record: Record, name: str, harm: Callable[[int], None]
+) -> None:
+    async def fault(crowd: Crowd, status: dict[str, Any]) -> None:
+        harm(status["engines"][0]["pid"])
 
-    moved, status, crowd = strike("engine killed", server, record, kill)
-    assert answers(record, "engine killed") == {200: SLOTS + 2}
+    moved, status, crowd = strike(name, server, record, fault)
+    assert answers(record, name) == {200: SLOTS + 2}
     assert (moved["admitted"], moved["finished"]) == (SLOTS + 2, SLOTS + 2)
     assert moved["requeued"] == BATCH
     assert crowd.probes.codes() == {200}, "the other engine served all the while"
-    assert crowd.probes.slowest_s() < PROBE_MAX_S
-    assert status["engines"][0]["id"] not in cluster.engines(server)
-
-
-def test_an_engine_that_hangs_holds_up_nobody_and_is_replaced(
-    server: LiveServer, record: Record
-) -> None:
-    async def freeze(crowd: Crowd, status: dict[str, Any]) -> None:
-        cluster.freeze(status["engines"][0]["pid"])
-
-    moved, status, crowd = strike("engine stopped", server, record, freeze)
-    assert answers(record, "engine stopped") == {200: SLOTS + 2}
-    assert (moved["admitted"], moved["finished"]) == (SLOTS + 2, SLOTS + 2)
-    assert crowd.probes.codes() == {200}
     assert crowd.probes.slowest_s() < PROBE_MAX_S
     assert status["engines"][0]["id"] not in cluster.engines(server)
 
