@@ -21,7 +21,7 @@ from serve.schemas import ServingFacts
 
 logger = logging.getLogger(__name__)
 
-GRANTS_MAX = 5
+RUNS_MAX = 5
 """After so many runs that came to no end, the job itself is the likely cause."""
 
 DISPATCHER_AWAY_MAX_S = 60.0
@@ -90,7 +90,8 @@ class Maker:
         job = commission.job
         answers = self._backend.lease(self._from_now(job), again=False, lost=None)
         answer, lost = await _next(answers), None
-        for _ in range(GRANTS_MAX):
+        runs = 0
+        while runs < RUNS_MAX:
             away_since_s = self._clock()
             while answer is None:
                 # It was accepted before, so it must not be refused for a full queue now.
@@ -106,6 +107,7 @@ class Maker:
             run = asyncio.create_task(self._run(commission, answer, tell))
             tasks.insert(0, moved)  # if the client leaves, the dispatcher hears of it first
             tasks.append(run)
+            runs += 1
             await asyncio.wait((moved, run), return_when=asyncio.FIRST_COMPLETED)
             if moved.done() and moved.result() is None:
                 await asyncio.wait((run,))  # the dispatcher is away; the engine need not be
@@ -115,11 +117,12 @@ class Maker:
             except EngineLost as loss:
                 logger.warning("job %s: engine %s was lost", job.job_id, answer.engine_id)
                 lost = LostGrant(answer.grant_id, loss.gone)
+                runs -= loss.gone  # it never came to an engine that is being replaced
             run.cancel()
             answer = moved.result() if moved.done() else None
         raise ApiError(
             500,
-            f"{GRANTS_MAX} engines were lost while they made this picture.",
+            f"{RUNS_MAX} engines were lost while they made this picture.",
             code="engine_lost",
             type_=TYPE_SERVER,
             may_retry=False,

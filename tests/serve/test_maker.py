@@ -9,7 +9,7 @@ from policies.nouns import Job
 from serve import maker
 from serve.backend import DispatcherLost, EngineLost
 from serve.errors import ApiError
-from serve.maker import GRANTS_MAX, Made, Maker
+from serve.maker import RUNS_MAX, Made, Maker
 from serve.messages import Accepted, Failed, Order, Partial
 from serve.orders import Commission
 from tests.serve.fakes import DONE, PARTIALS, STUCK, FakeBackend
@@ -103,7 +103,14 @@ def test_a_job_that_outlives_no_engine_is_given_up() -> None:
     backend = FakeBackend(runs=[[LOST]])
     error = refusal(backend)
     assert (error.status, error.code) == (500, "engine_lost")
-    assert len(backend.grants) == GRANTS_MAX
+    assert len(backend.grants) == RUNS_MAX
+
+
+def test_engines_that_are_replaced_before_a_job_gets_there_do_not_count() -> None:
+    gone = [[EngineLost("e", gone=True)]] * (2 * RUNS_MAX)
+    backend = FakeBackend(runs=[*gone, [Accepted(4), DONE]])
+    make(backend)
+    assert len(backend.grants) == 2 * RUNS_MAX + 1
 
 
 def test_waiting_for_an_engine_costs_a_job_nothing() -> None:
