@@ -183,6 +183,12 @@ class Crowd:
         self.tasks += tasks
         return tasks
 
+    async def send_and_see(self, prompt: str, **body: Any) -> None:
+        """Send one and wait until the dispatcher has it."""
+        self.send(prompt, **body)
+        number = len(self.tasks)
+        await self.until(lambda status: status["waiting"] + status["running"] >= number)
+
     async def _post(self, body: dict[str, Any]) -> httpx.Response | None:
         """The answer; None for a connection that was closed without one."""
         try:

@@ -1,4 +1,4 @@
-"""One server for the whole fault matrix, and a record of what each fault cost."""
+"""One server for the whole fault matrix, which ends with it, and a record of what each fault cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OUT_VARIABLE = "FAULTS_OUT"
 """Names the file to which the record is written; without it nothing is written."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """The server of the fault matrix."""
     server = cluster.start(tmp_path_factory.mktemp("faults"))
