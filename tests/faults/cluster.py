@@ -25,7 +25,7 @@ from tests.conftest import ROOT, LiveServer, start_server
 PATH = "/v1/images/generations"
 PATIENCE_S = 300.0
 ENGINES, BATCH = 2, 2
-LONG_STEPS = 150
+LONG_STEPS = 250
 """Some seconds: long enough to be met by a fault."""
 
 CONFIG: dict[str, Any] = {
@@ -185,9 +185,10 @@ class Crowd:
 
     async def send_and_see(self, prompt: str, **body: Any) -> None:
         """Send one and wait until the dispatcher has it."""
+        status = await self.until(lambda status: True)
+        admitted = status["counters"]["admitted"]
         self.send(prompt, **body)
-        number = len(self.tasks)
-        await self.until(lambda status: status["waiting"] + status["running"] >= number)
+        await self.until(lambda status: status["counters"]["admitted"] > admitted)
 
     async def _post(self, body: dict[str, Any]) -> httpx.Response | None:
         """The answer; None for a connection that was closed without one."""
