@@ -183,13 +183,6 @@ class Crowd:
         self.tasks += tasks
         return tasks
 
-    async def send_and_see(self, prompt: str, **body: Any) -> None:
-        """Send one and wait until the dispatcher has it."""
-        status = await self.until(lambda status: True)
-        admitted = status["counters"]["admitted"]
-        self.send(prompt, **body)
-        await self.until(lambda status: status["counters"]["admitted"] > admitted)
-
     async def _post(self, body: dict[str, Any]) -> httpx.Response | None:
         """The answer; None for a connection that was closed without one."""
         try:
