@@ -202,11 +202,11 @@ def test_a_killed_gateway_takes_its_own_requests_and_no_others(
                 assert answer.headers["x-should-retry"] == "true"
                 assert answer.json()["error"]["code"] == "gateway_lost"
 
-    moved, _, _ = strike("gateway killed", server, record, kill, jobs=SLOTS + 8)
+    moved, _, _ = strike("gateway killed", server, record, kill, jobs=SLOTS + 20)
     record["gateway killed"]["slots_free_after_s"] = round(freed_s[0], 2)
     told = answers(record, "gateway killed")
     assert set(told) <= {200, 0, 503}
-    assert moved["finished"] + moved["cancelled"] == moved["admitted"] == SLOTS + 8
+    assert moved["finished"] + moved["cancelled"] == moved["admitted"] == SLOTS + 20
     assert 0 < moved["cancelled"] <= told.get(0, 0) + told.get(503, 0)
     assert told.get(200, 0) <= moved["finished"], "the other gateway's are untouched"
 
